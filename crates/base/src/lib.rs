@@ -1,0 +1,11 @@
+//! What every room shares: task ownership, error reports, backoff, log setup.
+//!
+//! Nothing here knows of etcd or Kubernetes.
+
+pub mod backoff;
+pub mod logging;
+pub mod report;
+pub mod tasks;
+
+pub use report::report;
+pub use tasks::{OnError, Tasks};
