@@ -1,0 +1,3 @@
+//! Tables: what a client such as kubectl is shown instead of the objects.
+
+pub mod rows;
