@@ -1,0 +1,10 @@
+//! Real clusters for tests: started by running the binary that `KEELSON_BIN` names, steered by its
+//! own commands, ended whatever happens. Where a program is missing, a test fails and says so.
+
+mod cluster;
+mod poll;
+mod programs;
+
+pub use cluster::{Cluster, Component, Shape};
+pub use poll::{poll, poll_blocking};
+pub use programs::{keelson, peer};
