@@ -1,0 +1,142 @@
+//! Removes what compactions have made dead, on a thread of its own, a bounded piece at a time with a
+//! pause after each, so that applying entries never waits long. How far it got is stored with every
+//! piece. It moves at this member's own pace and changes nothing that a read can see.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::shared::Shared;
+use crate::consensus::Fatal;
+use crate::engine::{Engine, Family, WriteBatch};
+use crate::keys::sys::{Gc, Row};
+use crate::mvcc::compact;
+
+/// Rows looked at in one piece.
+const ROWS_MAX: usize = 1000;
+
+/// Keys of the index looked at under its lock at once.
+const INDEX_KEYS_MAX: usize = 1000;
+
+/// The rest between two pieces.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The thread's owner; dropping it ends the thread and waits for it.
+pub(super) struct Collector {
+    // None only while dropping.
+    signal: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Collector {
+    /// Starts the thread, which first finishes what an earlier life left.
+    pub(super) fn start(shared: Arc<Shared>) -> Result<Self, Fatal> {
+        let (signal, signals) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("store-gc".into())
+            .spawn(move || run(&shared, &signals))
+            .map_err(Fatal::at("gc::spawn"))?;
+        let collector = Self {
+            signal: Some(signal),
+            thread: Some(thread),
+        };
+        collector.wake();
+        Ok(collector)
+    }
+
+    /// There is a new compaction.
+    pub(super) fn wake(&self) {
+        match self.signal.as_ref().map(|signal| signal.try_send(())) {
+            // A signal that waits covers this one too; a thread that has ended has told why.
+            None | Some(Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(()))) => {}
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.signal = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the collector of old revisions panicked");
+        }
+    }
+}
+
+fn run(shared: &Shared, signals: &Receiver<()>) {
+    while signals.recv().is_ok() {
+        loop {
+            match collect(shared) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fatal) => return shared.fail(fatal),
+            }
+            match signals.recv_timeout(PAUSE) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// Does one piece; true if there is more.
+fn collect(shared: &Shared) -> Result<bool, Fatal> {
+    let (generation, head, gc) = {
+        let memory = shared.memory.read();
+        (memory.generation.clone(), memory.head, memory.gc)
+    };
+    if gc.done_revision >= head.compact_revision {
+        shared.gc_done.send_replace(gc.done_revision);
+        return Ok(false);
+    }
+    let engine = generation.engine();
+    let dead = compact::find_dead(engine, gc.done_revision, head.compact_revision, ROWS_MAX)?;
+    let done = Gc {
+        done_revision: dead.done_revision,
+        freed_bytes: gc.freed_bytes + dead.bytes,
+    };
+    write(engine, dead.keys, done)?;
+    let is_last = done.done_revision >= head.compact_revision;
+    {
+        let mut memory = shared.memory.write();
+        // A snapshot came in between: its rows have their own progress.
+        if !Arc::ptr_eq(&memory.generation, &generation) {
+            return Ok(true);
+        }
+        memory.gc = done;
+    }
+    if is_last {
+        compact_index(shared, head.compact_revision);
+        tracing::info!(
+            compact_revision = head.compact_revision,
+            freed_bytes = done.freed_bytes,
+            "finished scheduled compaction"
+        );
+    }
+    Ok(true)
+}
+
+fn write(engine: &dyn Engine, dead: Vec<Vec<u8>>, done: Gc) -> Result<(), Fatal> {
+    let mut batch = WriteBatch::new();
+    for key in dead {
+        batch.delete(Family::Rev, key);
+    }
+    let row = Row::Gc(done);
+    batch.put(Family::Sys, row.key(), row.value());
+    engine.write(batch).map_err(Fatal::at("gc::write"))
+}
+
+fn compact_index(shared: &Shared, at: i64) {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let mut memory = shared.memory.write();
+        // Never beyond what reads refuse: a snapshot may have brought another state meanwhile.
+        let at = at.min(memory.head.compact_revision);
+        after = memory.index.compact(at, after.as_deref(), INDEX_KEYS_MAX);
+        if after.is_none() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The deterministic state machine behind the log, and the read side that shares its state.
+//!
+//! [`Machine`] applies entries one after another: decide ([`dispatch`]), write one batch with the
+//! applied index in it ([`commit`]), change the memory, tell the watchers. [`View`] reads from any
+//! thread. No clock, chance, map order or setting of this member decides what an entry changes.
+
+mod commit;
+mod dispatch;
+mod gc;
+mod generation;
+mod machine;
+mod memory;
+mod quota;
+mod shared;
+mod view;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use machine::{Machine, MachineOptions};
+pub use quota::{put_cost, txn_cost};
+pub use view::{LeaseView, ReadError, View};

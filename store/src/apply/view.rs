@@ -1,0 +1,366 @@
+//! The read side: cheap to clone, usable from any thread while entries are applied.
+//!
+//! Every answer is of one moment. Calls block on the disk for what is not in memory; a large range
+//! belongs on a thread that may block.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto_etcd::etcdserverpb::{AlarmMember, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use proto_etcd::membershippb::Attributes;
+use tokio::sync::watch as channel;
+
+use super::dispatch;
+use super::memory::{self, Memory};
+use super::shared::Shared;
+use crate::consensus::{Fatal, LogId};
+use crate::engine::{Family, Reader, Span};
+use crate::keys;
+use crate::mvcc::hash::{Hashed, Hasher, KvHash};
+use crate::mvcc::source::Stored;
+use crate::mvcc::{self, KeyRange, Revision, Writer, range, txn};
+use crate::watch::Hub;
+
+/// Changes whose visibility is asked for under one lock.
+const HASH_CHUNK: usize = 512;
+
+/// Times that a hash starts anew because of a compaction.
+const HASH_TRIES: usize = 4;
+
+/// Why a read has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The revision has been compacted. Not worth another try.
+    #[error("required revision has been compacted")]
+    Compacted,
+    /// The revision is not there yet. Worth another try later.
+    #[error("required revision is a future revision")]
+    FutureRev,
+    /// A transaction that may write was given to a read. A fault of the caller.
+    #[error("not a read-only transaction")]
+    NotReadOnly,
+    /// Compactions kept coming while it was read. Worth another try.
+    #[error("compacted while it was read")]
+    Busy,
+    /// The disk failed or holds what it must not: the member must stop.
+    #[error(transparent)]
+    Storage(#[from] Fatal),
+}
+
+impl From<mvcc::Error> for ReadError {
+    fn from(error: mvcc::Error) -> Self {
+        match error {
+            mvcc::Error::Compacted => Self::Compacted,
+            mvcc::Error::FutureRev => Self::FutureRev,
+            // Only writes are refused for these.
+            mvcc::Error::KeyNotFound | mvcc::Error::LeaseNotFound => Self::NotReadOnly,
+            mvcc::Error::Storage(fatal) => Self::Storage(fatal),
+        }
+    }
+}
+
+/// A lease as it is replicated; what is left of its time only the leader knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    /// What was granted, in seconds.
+    pub granted_ttl: i64,
+    /// What was left at the last checkpoint, in seconds; 0 if there was none since a renewal.
+    pub remaining_ttl: i64,
+    /// The keys that hang on it, sorted.
+    pub keys: Vec<Bytes>,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct View {
+    shared: Arc<Shared>,
+}
+
+impl View {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Answers a range request. The header holds the revision of the moment and nothing else.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, ReadError> {
+        let (selected, generation);
+        let snapshot;
+        {
+            let memory = self.shared.memory.read();
+            selected = range::select(request, &memory.base())?;
+            generation = memory.generation.clone();
+            // Taken while no compaction can start, so that no row goes before it is loaded.
+            snapshot = generation.engine().snapshot();
+        }
+        Ok(range::respond(request, selected, &Stored(&*snapshot))?)
+    }
+
+    /// Answers a transaction that only reads; the header as in [`View::range`].
+    pub fn txn(&self, request: &TxnRequest) -> Result<TxnResponse, ReadError> {
+        if !txn::is_read_only(request) {
+            return Err(ReadError::NotReadOnly);
+        }
+        let memory = self.shared.memory.read();
+        let mut writer = Writer::new(memory.base(), memory.generation.engine(), &memory.leases);
+        Ok(writer.txn(request)?)
+    }
+
+    /// The newest revision.
+    pub fn revision(&self) -> i64 {
+        self.shared.memory.read().head.revision
+    }
+
+    /// The newest compaction; -1 if there was none.
+    pub fn compact_revision(&self) -> i64 {
+        self.shared.memory.read().head.compact_revision
+    }
+
+    /// The last entry applied; the default on a fresh member.
+    pub fn applied(&self) -> LogId {
+        self.shared.memory.read().applied.unwrap_or_default()
+    }
+
+    /// How many keys are live.
+    pub fn key_count(&self) -> usize {
+        self.shared.memory.read().index.len()
+    }
+
+    /// Bytes that the engine takes, and bytes of rows that count.
+    pub fn db_size(&self) -> Result<(u64, u64), Fatal> {
+        let (generation, in_use) = {
+            let memory = self.shared.memory.read();
+            (memory.generation.clone(), memory.bytes_in_use())
+        };
+        let sizes = generation
+            .engine()
+            .sizes()
+            .map_err(Fatal::at("view::sizes"))?;
+        let in_use = u64::try_from(in_use).unwrap_or(0);
+        Ok((sizes.total_bytes.max(in_use), in_use))
+    }
+
+    /// The limit of the bytes in use; none if there is no limit.
+    pub fn quota_bytes(&self) -> Option<u64> {
+        self.shared.quota_bytes
+    }
+
+    /// True if a request that costs `cost` bytes fits: what etcd asks before it proposes.
+    pub fn has_space(&self, cost: u64) -> bool {
+        let in_use = u64::try_from(self.shared.memory.read().bytes_in_use()).unwrap_or(0);
+        self.shared
+            .quota_bytes
+            .is_none_or(|quota| cost == 0 || in_use.saturating_add(cost) < quota)
+    }
+
+    /// The ids of all leases.
+    pub fn leases(&self) -> Vec<i64> {
+        self.shared
+            .memory
+            .read()
+            .leases
+            .iter()
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// All leases with what was granted and what was left at the last checkpoint, in seconds.
+    pub fn lease_times(&self) -> Vec<(i64, i64, i64)> {
+        let memory = self.shared.memory.read();
+        let leases = memory.leases.iter();
+        leases
+            .map(|(id, lease)| (id, lease.granted_ttl_s, lease.remaining_ttl_s))
+            .collect()
+    }
+
+    /// One lease.
+    pub fn lease(&self, id: i64) -> Option<LeaseView> {
+        let memory = self.shared.memory.read();
+        let lease = memory.leases.get(id)?;
+        Some(LeaseView {
+            granted_ttl: lease.granted_ttl_s,
+            remaining_ttl: lease.remaining_ttl_s,
+            keys: lease.keys.iter().cloned().collect(),
+        })
+    }
+
+    /// Rings after a lease was granted, revoked or checkpointed.
+    pub fn subscribe_leases(&self) -> channel::Receiver<u64> {
+        self.shared.lease_changes.subscribe()
+    }
+
+    /// The alarms raised, by type and member.
+    pub fn alarms(&self) -> Vec<AlarmMember> {
+        let memory = self.shared.memory.read();
+        memory
+            .alarms
+            .iter()
+            .copied()
+            .map(dispatch::alarm_member)
+            .collect()
+    }
+
+    /// Members' names and client URLs, as far as they have told them.
+    pub fn member_attributes(&self) -> BTreeMap<u64, Attributes> {
+        self.shared.memory.read().members.clone()
+    }
+
+    /// The version that all members understand; none before the first leader has set it.
+    pub fn cluster_version(&self) -> Option<String> {
+        self.shared.memory.read().cluster_version.clone()
+    }
+
+    /// Where watches are opened.
+    pub fn watch_hub(&self) -> &Hub {
+        &self.shared.hub
+    }
+
+    /// Waits until what a compaction at `revision` made dead is gone. Ends early if the machine
+    /// does.
+    pub async fn wait_collected(&self, revision: i64) {
+        let mut done = self.shared.gc_done.subscribe();
+        // The sender lives in what this view shares.
+        let _ = done.wait_for(|done| *done >= revision).await;
+    }
+
+    /// Gives the space of removed rows back. Slow; reads and writes go on.
+    pub fn defragment(&self) -> Result<(), Fatal> {
+        let generation = self.shared.memory.read().generation.clone();
+        for family in Family::ALL {
+            let compacted = generation.engine().compact(family, Span::ALL);
+            compacted.map_err(Fatal::at("view::defragment"))?;
+        }
+        Ok(())
+    }
+
+    /// A hash of the rows on this member's disk, for tests. Members of equal state differ in what
+    /// they have removed so far; [`View::hash_kv`] is the one to compare.
+    pub fn hash(&self) -> Result<(u32, i64), Fatal> {
+        let (generation, revision);
+        let snapshot;
+        {
+            let memory = self.shared.memory.read();
+            revision = memory.head.revision;
+            generation = memory.generation.clone();
+            snapshot = generation.engine().snapshot();
+        }
+        let mut crc = 0;
+        for family in Family::ALL {
+            crc = crc32c::crc32c_append(crc, family.name().as_bytes());
+            memory::each_row(&*snapshot, family, Span::ALL, |key, value| {
+                if family != Family::Sys || keys::sys::is_replicated_exactly(key) {
+                    crc = crc32c::crc32c_append(crc, key);
+                    crc = crc32c::crc32c_append(crc, value);
+                }
+                Ok(())
+            })?;
+        }
+        Ok((crc, revision))
+    }
+
+    /// etcd's hash of the history up to `revision` (0: all of it), and the newest revision.
+    pub fn hash_kv(&self, revision: i64) -> Result<(KvHash, i64), ReadError> {
+        for _ in 0..HASH_TRIES {
+            if let Some(done) = self.try_hash_kv(revision)? {
+                return Ok(done);
+            }
+        }
+        Err(ReadError::Busy)
+    }
+
+    /// None if a compaction came in between.
+    fn try_hash_kv(&self, revision: i64) -> Result<Option<(KvHash, i64)>, ReadError> {
+        let (generation, current, compact_revision, hash_revision, is_empty);
+        let snapshot;
+        {
+            let memory = self.shared.memory.read();
+            current = memory.head.revision;
+            compact_revision = memory.head.compact_revision;
+            if revision > 0 && revision < compact_revision {
+                return Err(ReadError::Compacted);
+            }
+            if revision > current {
+                return Err(ReadError::FutureRev);
+            }
+            hash_revision = if revision == 0 { current } else { revision };
+            is_empty = has_no_keys(&memory, hash_revision);
+            generation = memory.generation.clone();
+            snapshot = generation.engine().snapshot();
+        }
+        // etcd leaves out what no key shows at the hashed revision, but leaves out nothing if there
+        // is no key at all: then what is left after the compaction counts.
+        let seen_at = if is_empty {
+            compact_revision
+        } else {
+            hash_revision
+        };
+        let mut hasher = Hasher::new(compact_revision);
+        let mut chunk = Vec::with_capacity(HASH_CHUNK);
+        let mut was_compacted = false;
+        let mut drain = |chunk: &mut Vec<Hashed>| {
+            let memory = self.shared.memory.read();
+            was_compacted |= memory.head.compact_revision != compact_revision;
+            for change in chunk.drain(..) {
+                let is_seen = hasher.needs_seen(&change) && is_seen(&memory, &change, seen_at);
+                hasher.add(&change, is_seen);
+            }
+        };
+        each_change(&*snapshot, hash_revision, |change| {
+            chunk.push(change);
+            if chunk.len() == HASH_CHUNK {
+                drain(&mut chunk);
+            }
+        })?;
+        drain(&mut chunk);
+        let hash = KvHash {
+            hash: hasher.finish(),
+            compact_revision,
+            hash_revision,
+        };
+        Ok((!was_compacted).then_some((hash, current)))
+    }
+}
+
+fn has_no_keys(memory: &Memory, at: i64) -> bool {
+    let mut is_empty = true;
+    let all = KeyRange::From(Bytes::new());
+    memory.index.walk_at(&all, at, &mut |_, _| {
+        is_empty = false;
+        false
+    });
+    is_empty
+}
+
+fn is_seen(memory: &Memory, change: &Hashed, at: i64) -> bool {
+    use prost::Message;
+    // Its bytes were read as a pair when the state was loaded or written.
+    let Ok(kv) = proto_etcd::mvccpb::KeyValue::decode(change.kv.clone()) else {
+        return false;
+    };
+    memory
+        .index
+        .at(&kv.key, at)
+        .is_some_and(|seen| seen.at == change.at)
+}
+
+fn each_change(reader: &dyn Reader, upto: i64, mut visit: impl FnMut(Hashed)) -> Result<(), Fatal> {
+    let end = keys::rev::key(Revision {
+        main: upto.saturating_add(1),
+        sub: 0,
+    });
+    memory::each_row(
+        reader,
+        Family::Rev,
+        Span::between(&[], &end),
+        |key, value| {
+            let at = keys::rev::parse_key(key)?;
+            let record = keys::rev::parse(&Bytes::copy_from_slice(value))?;
+            visit(Hashed {
+                at,
+                is_tombstone: record.is_tombstone,
+                kv: record.kv,
+            });
+            Ok(())
+        },
+    )
+}

@@ -1,0 +1,147 @@
+//! Turns flags' texts into [`Config`].
+
+use std::path::PathBuf;
+
+use base::logging::Format;
+
+use super::cluster::InitialCluster;
+use super::flags::Values;
+use super::{
+    AutoCompaction, ClusterState, Config, ConfigError, KeepAlive, Logging, TlsFiles, TlsPolicy,
+    check,
+};
+use crate::limits;
+
+impl Config {
+    /// Builds the settings and checks them; all faults are reported together.
+    pub(super) fn from_values(values: &Values) -> Result<Self, ConfigError> {
+        let mut faults = Vec::new();
+        let mut warnings = values.warnings.clone();
+        check::support(values, &mut warnings, &mut faults);
+        let auto_compaction = check::auto_compaction(values).unwrap_or_else(|fault| {
+            faults.push(fault);
+            AutoCompaction::Off
+        });
+        let mut config = Self::assemble(values, auto_compaction);
+        check::log_format(values, &mut faults);
+        check::config(&config, &mut warnings, &mut faults);
+        config.warnings = warnings;
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid(faults))
+        }
+    }
+
+    fn assemble(values: &Values, auto_compaction: AutoCompaction) -> Self {
+        let name = values.text("name").to_owned();
+        let advertise_peer_urls = values.urls("initial-advertise-peer-urls");
+        let given_cluster =
+            InitialCluster::parse(values.text("initial-cluster")).unwrap_or_default();
+        let initial_cluster_given = values.is_given("initial-cluster");
+        let data_dir = match values.text("data-dir") {
+            "" => PathBuf::from(format!("{name}.etcd")),
+            dir => PathBuf::from(dir),
+        };
+        let interval = values.duration("grpc-keepalive-interval");
+        Self {
+            data_dir,
+            wal_dir: path(values, "wal-dir"),
+            snapshot_count: values.unsigned("snapshot-count"),
+            snapshot_catchup_entries: values.unsigned("snapshot-catchup-entries"),
+            heartbeat_ms: values.unsigned("heartbeat-interval"),
+            election_ms: values.unsigned("election-timeout"),
+            listen_peer_urls: values.urls("listen-peer-urls"),
+            listen_client_urls: values.urls("listen-client-urls"),
+            listen_client_http_urls: values.urls("listen-client-http-urls"),
+            listen_metrics_urls: values.urls("listen-metrics-urls"),
+            advertise_client_urls: advertise_client_urls(values),
+            // Without the flag, the cluster is this member alone, under whatever name and URLs it has.
+            initial_cluster: if initial_cluster_given {
+                given_cluster
+            } else {
+                InitialCluster::single(&name, &advertise_peer_urls)
+            },
+            initial_cluster_given,
+            cluster_state: match values.text("initial-cluster-state") {
+                "existing" => ClusterState::Existing,
+                _ => ClusterState::New,
+            },
+            cluster_token: values.text("initial-cluster-token").to_owned(),
+            quota_bytes: values.signed("quota-backend-bytes"),
+            max_txn_ops: values.size("max-txn-ops"),
+            max_request_bytes: values.size("max-request-bytes"),
+            max_concurrent_streams: u32::try_from(values.unsigned("max-concurrent-streams"))
+                .unwrap_or(u32::MAX),
+            keep_alive: KeepAlive {
+                interval: (!interval.is_zero()).then_some(interval),
+                timeout: values.duration("grpc-keepalive-timeout"),
+            },
+            reuse_port: values.flag("socket-reuse-port"),
+            pre_vote: values.flag("pre-vote"),
+            strict_reconfig_check: values.flag("strict-reconfig-check"),
+            max_learners: usize::try_from(values.signed("max-learners")).unwrap_or(0),
+            watch_progress_interval: values
+                .duration("watch-progress-notify-interval")
+                .max(limits::WATCH_PROGRESS_INTERVAL_MIN),
+            slow_request: values.duration("warning-unary-request-duration"),
+            auto_compaction,
+            client_tls: tls_files(values, ""),
+            peer_tls: tls_files(values, "peer-"),
+            tls_policy: TlsPolicy {
+                only_1_3: values.text("tls-min-version") == "TLS1.3",
+                only_1_2: values.text("tls-max-version") == "TLS1.2",
+                cipher_suites: values.list("cipher-suites"),
+            },
+            logging: logging(values),
+            warnings: Vec::new(),
+            advertise_peer_urls,
+            name,
+        }
+    }
+}
+
+/// Where clients are told to come: nothing sure is known when only the listening side is given.
+fn advertise_client_urls(values: &Values) -> Vec<super::Url> {
+    if values.is_given("listen-client-urls") && !values.is_given("advertise-client-urls") {
+        return Vec::new();
+    }
+    values.urls("advertise-client-urls")
+}
+
+fn path(values: &Values, name: &str) -> Option<PathBuf> {
+    Some(values.text(name))
+        .filter(|text| !text.is_empty())
+        .map(PathBuf::from)
+}
+
+fn tls_files(values: &Values, side: &str) -> TlsFiles {
+    let file = |name: &str| path(values, &format!("{side}{name}"));
+    TlsFiles {
+        cert: file("cert-file"),
+        key: file("key-file"),
+        client_cert: file("client-cert-file"),
+        client_key: file("client-key-file"),
+        trusted_ca: file("trusted-ca-file"),
+        client_cert_auth: values.flag(&format!("{side}client-cert-auth")),
+    }
+}
+
+fn logging(values: &Values) -> Logging {
+    let level = match values.text("log-level") {
+        "dpanic" | "panic" | "fatal" => "error",
+        level => level,
+    };
+    // The libraries speak of every retry and every connection; an operator asked for the store's own words.
+    let libraries = if level == "debug" { "info" } else { "warn" };
+    Logging {
+        filter: format!(
+            "{level},openraft={libraries},h2={libraries},hyper={libraries},rustls={libraries}"
+        ),
+        format: if values.text("log-format") == "console" {
+            Format::Text
+        } else {
+            Format::Json
+        },
+    }
+}

@@ -1,0 +1,212 @@
+//! Finds settings that contradict each other. The words are etcd's, because its users look for them.
+
+use super::flags::{Support, Values};
+use super::{AutoCompaction, Config, TlsFiles, Url, text};
+use crate::limits;
+
+/// Flags that have no effect, and flags that would promise too much.
+pub(super) fn support(values: &Values, warnings: &mut Vec<String>, faults: &mut Vec<String>) {
+    for (flag, value) in values.unsupported() {
+        match flag.support {
+            Support::Yes => {}
+            Support::Ignored => warnings.push(format!("--{} is ignored", flag.name)),
+            Support::Warns(why) => {
+                warnings.push(format!("--{}={value} has no effect: {why}", flag.name))
+            }
+            Support::Refuses(why) => faults.push(format!("--{}={value}: {why}", flag.name)),
+        }
+    }
+}
+
+/// The two log formats.
+pub(super) fn log_format(values: &Values, faults: &mut Vec<String>) {
+    let format = values.text("log-format");
+    if !matches!(format, "json" | "console") {
+        faults.push(format!(
+            "unknown log format: {format}, supported values json, console"
+        ));
+    }
+}
+
+/// `--auto-compaction-mode` and `--auto-compaction-retention` together.
+pub(super) fn auto_compaction(values: &Values) -> Result<AutoCompaction, String> {
+    let retention = values.text("auto-compaction-retention");
+    match values.text("auto-compaction-mode") {
+        "" => Err("undefined auto-compaction-mode".into()),
+        "revision" => match text::signed(retention) {
+            Ok(revisions @ 1..) => Ok(AutoCompaction::Revision(revisions)),
+            Ok(0) => Ok(AutoCompaction::Off),
+            _ => Err(format!(
+                "error parsing CompactionRetention: invalid number {retention:?}"
+            )),
+        },
+        "periodic" => {
+            // A bare number is hours.
+            let period = match retention.parse::<u32>() {
+                Ok(hours) => std::time::Duration::from_secs(3_600 * u64::from(hours)),
+                Err(_) => text::duration(retention).map_err(|_| {
+                    format!(
+                        "error parsing CompactionRetention: time: invalid duration {retention:?}"
+                    )
+                })?,
+            };
+            Ok(if period.is_zero() {
+                AutoCompaction::Off
+            } else {
+                AutoCompaction::Periodic(period)
+            })
+        }
+        other => Err(format!("unknown auto-compaction-mode {other:?}")),
+    }
+}
+
+/// Everything else.
+pub(super) fn config(config: &Config, warnings: &mut Vec<String>, faults: &mut Vec<String>) {
+    urls(config, faults);
+    timing(config, faults);
+    sizes(config, warnings, faults);
+    tls(config, faults);
+    if config.name == "default" {
+        warnings.push(
+            "members that share the default name confuse each other's operators: set --name".into(),
+        );
+    }
+}
+
+fn urls(config: &Config, faults: &mut Vec<String>) {
+    let bound = [
+        &config.listen_peer_urls,
+        &config.listen_client_urls,
+        &config.listen_client_http_urls,
+        &config.listen_metrics_urls,
+    ];
+    for url in bound.into_iter().flatten() {
+        if let Err(fault) = url.check_bindable() {
+            faults.push(fault.to_string());
+        }
+    }
+    for url in &config.advertise_peer_urls {
+        if let Err(fault) = url.check_reachable() {
+            let all = join(&config.advertise_peer_urls);
+            faults.push(format!(
+                "--initial-advertise-peer-urls {all:?} must be \"host:port\" ({fault})"
+            ));
+        }
+    }
+    for url in &config.advertise_client_urls {
+        if let Err(fault) = url.check_reachable() {
+            let all = join(&config.advertise_client_urls);
+            faults.push(format!(
+                "--advertise-client-urls {all:?} must be in the format \"host:port\", \
+                 \"unix:/path/to/socket\" or \"unixs:/path/to/socket\" ({fault})"
+            ));
+        }
+    }
+    if config.listen_peer_urls.is_empty() {
+        faults.push("--listen-peer-urls is empty: other members could not reach this one".into());
+    }
+    if config.listen_client_urls.is_empty() {
+        faults.push("--listen-client-urls is empty: clients could not reach this member".into());
+    } else if config.advertise_client_urls.is_empty() {
+        faults.push(
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+                .into(),
+        );
+    }
+}
+
+fn timing(config: &Config, faults: &mut Vec<String>) {
+    let (heartbeat, election) = (config.heartbeat_ms, config.election_ms);
+    if heartbeat == 0 {
+        faults.push(format!(
+            "--heartbeat-interval must be >0 (set to {heartbeat}ms)"
+        ));
+    }
+    if election == 0 {
+        faults.push(format!(
+            "--election-timeout must be >0 (set to {election}ms)"
+        ));
+    } else if heartbeat.saturating_mul(5) > election {
+        faults.push(format!(
+            "--election-timeout[{election}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat}ms]"
+        ));
+    }
+    if election > limits::ELECTION_MS_MAX {
+        faults.push(format!(
+            "--election-timeout[{election}ms] is too long, and should be set less than {}ms",
+            limits::ELECTION_MS_MAX
+        ));
+    }
+}
+
+fn sizes(config: &Config, warnings: &mut Vec<String>, faults: &mut Vec<String>) {
+    if config.max_request_bytes > limits::REQUEST_BYTES_MAX {
+        faults.push(format!(
+            "--max-request-bytes={} is more than one log entry can carry ({})",
+            config.max_request_bytes,
+            limits::REQUEST_BYTES_MAX
+        ));
+    } else if config.max_request_bytes > limits::REQUEST_BYTES_RECOMMENDED {
+        warnings.push(format!(
+            "exceeded recommended request limit: --max-request-bytes={} (recommended {})",
+            config.max_request_bytes,
+            limits::REQUEST_BYTES_RECOMMENDED
+        ));
+    }
+    if config.snapshot_count == 0 {
+        faults.push("--snapshot-count must be >0: the log could never be cut".into());
+    }
+}
+
+fn tls(config: &Config, faults: &mut Vec<String>) {
+    if config.tls_policy.only_1_2 && config.tls_policy.only_1_3 {
+        faults.push("min version (TLS1.3) is greater than max version (TLS1.2)".into());
+    }
+    if config.tls_policy.only_1_3 && !config.tls_policy.cipher_suites.is_empty() {
+        faults.push("cipher suites cannot be configured when only TLS1.3 is enabled".into());
+    }
+    let client = [
+        &config.listen_client_urls,
+        &config.listen_client_http_urls,
+        &config.listen_metrics_urls,
+    ];
+    for url in client.into_iter().flatten().filter(|url| url.is_tls()) {
+        if config.client_tls.cert.is_none() || config.client_tls.key.is_none() {
+            faults.push(format!(
+                "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
+            ));
+        }
+    }
+    for url in config.listen_peer_urls.iter().filter(|url| url.is_tls()) {
+        if config.peer_tls.cert.is_none() || config.peer_tls.key.is_none() {
+            faults.push(format!(
+                "cannot listen on TLS for {}: KeyFile and CertFile are not presented",
+                url.address()
+            ));
+        }
+    }
+    side(&config.client_tls, "", faults);
+    side(&config.peer_tls, "peer-", faults);
+}
+
+fn side(files: &TlsFiles, side: &str, faults: &mut Vec<String>) {
+    if files.cert.is_some() != files.key.is_some() {
+        faults.push(format!(
+            "--{side}cert-file and --{side}key-file must be given together"
+        ));
+    }
+    if files.client_cert.is_some() != files.client_key.is_some() {
+        faults.push(format!(
+            "--{side}client-cert-file and --{side}client-key-file must be given together"
+        ));
+    }
+    if files.client_cert_auth && files.trusted_ca.is_none() {
+        faults.push(format!(
+            "--{side}client-cert-auth needs --{side}trusted-ca-file: there is nobody to trust otherwise"
+        ));
+    }
+}
+
+fn join(urls: &[Url]) -> String {
+    urls.iter().map(Url::as_str).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,449 @@
+//! A member's folder: who owns it, and where each part lives.
+//!
+//! ```text
+//! DIR/member/lock       held while a process uses the folder
+//! DIR/member/identity   cluster id, member id, format version; written once, whole and synced
+//! DIR/member/log        the raft log (or --wal-dir)
+//! DIR/member/state      the state machine
+//! DIR/member/staging    snapshots under way
+//! ```
+//! Must never delete or repair anything: a folder that does not fit is refused.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+/// The layout that this program writes. A reader refuses a greater one.
+const FORMAT: u32 = 1;
+
+/// A founding member, as `--initial-cluster` named it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founder {
+    /// Its name.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
+}
+
+/// Which member of which cluster the folder belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    format: u32,
+    /// The cluster.
+    #[serde(with = "hex_id")]
+    pub cluster_id: u64,
+    /// The member.
+    #[serde(with = "hex_id")]
+    pub member_id: u64,
+    /// `--name` at the first start.
+    pub name: String,
+    /// `--initial-cluster-token` at the first start.
+    pub token: String,
+    /// The members that found the cluster together; none if this one joined later.
+    pub founders: Option<Vec<Founder>>,
+    /// True once the log has held an entry: from then on an empty log is a lost one.
+    pub initialized: bool,
+}
+
+impl Identity {
+    /// A new member's identity.
+    pub fn new(
+        cluster_id: u64,
+        member_id: u64,
+        name: &str,
+        token: &str,
+        founders: Option<Vec<Founder>>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            cluster_id,
+            member_id,
+            name: name.into(),
+            token: token.into(),
+            founders,
+            initialized: false,
+        }
+    }
+}
+
+/// An owned folder. Dropping it gives it up.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    member: PathBuf,
+    log: PathBuf,
+    identity: Option<Identity>,
+    _lock: File,
+}
+
+/// Why a folder cannot be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It cannot be created, read or written.
+    #[error("cannot access data directory {}: {action}", path.display())]
+    Access {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What failed.
+        action: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "data directory {} is in use by another process: stop that one, or give each member its own --data-dir",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// etcd wrote it.
+    #[error(
+        "data directory {} holds the files of etcd itself ({found}), which this store cannot read: \
+         give an empty --data-dir, and move the data by a client",
+        path.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What gave it away.
+        found: &'static str,
+    },
+    /// There is data without an identity, or an identity that cannot be read.
+    #[error(
+        "data directory {} is damaged ({what}): restore it, or remove the member from its cluster \
+         and add it again with an empty folder",
+        path.display()
+    )]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A later program wrote it.
+    #[error("data directory {} has format {found}, this program reads up to {FORMAT}: use a newer one", path.display())]
+    TooNew {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It belongs to a cluster that the flags do not describe.
+    #[error(
+        "data directory {} belongs to another cluster: it was made with --initial-cluster-token={found:?} \
+         (cluster ID {cluster_id:x}), the flags say {flags:?}: give this member's own --data-dir",
+        path.display()
+    )]
+    OtherCluster {
+        /// The folder.
+        path: PathBuf,
+        /// Its token.
+        found: String,
+        /// Its cluster.
+        cluster_id: u64,
+        /// The flags' token.
+        flags: String,
+    },
+    /// It belongs to a member that the flags do not describe.
+    #[error(
+        "data directory {} belongs to another member: it is that of {found:?} (member ID {member_id:x}), \
+         the flags describe {flags:?}: give this member's own --data-dir",
+        path.display()
+    )]
+    OtherMember {
+        /// The folder.
+        path: PathBuf,
+        /// Its member's name.
+        found: String,
+        /// Its member.
+        member_id: u64,
+        /// The flags' name.
+        flags: String,
+    },
+}
+
+impl DataDir {
+    /// Takes the folder, making it where it is missing, and reads its identity.
+    pub fn open(root: &Path, wal_dir: Option<&Path>) -> Result<Self, DataDirError> {
+        let member = root.join("member");
+        refuse_foreign(root, &member)?;
+        let log = wal_dir.map_or_else(|| member.join("log"), Path::to_path_buf);
+        make_private(root)?;
+        make_private(&member)?;
+        let lock = take_lock(root, &member.join("lock"))?;
+        for dir in [&log, &member.join("state"), &member.join("staging")] {
+            make_private(dir)?;
+        }
+        let identity = read_identity(root, &member.join("identity"))?;
+        let dir = Self {
+            root: root.into(),
+            member,
+            log,
+            identity,
+            _lock: lock,
+        };
+        dir.check_consistent()?;
+        Ok(dir)
+    }
+
+    /// The identity; none in a fresh folder.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Writes the identity, whole or not at all, and syncs it.
+    pub fn set_identity(&mut self, identity: Identity) -> Result<(), DataDirError> {
+        let path = self.member.join("identity");
+        let temporary = self.member.join("identity.tmp");
+        let text = serde_json::to_vec_pretty(&identity)
+            .map_err(|error| access(&path, "encode the identity")(io::Error::other(error)))?;
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, &path)?;
+            // The rename is durable only once the folder is.
+            File::open(&self.member)?.sync_all()?;
+            File::open(&self.root)?.sync_all()
+        };
+        write().map_err(access(&path, "write the identity"))?;
+        self.identity = Some(identity);
+        Ok(())
+    }
+
+    /// Where the raft log lives.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Where the state machine lives.
+    pub fn state(&self) -> PathBuf {
+        self.member.join("state")
+    }
+
+    /// Where snapshots are put together.
+    pub fn staging(&self) -> PathBuf {
+        self.member.join("staging")
+    }
+
+    /// The folder as the user named it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn check_consistent(&self) -> Result<(), DataDirError> {
+        let damaged = |what: String| DataDirError::Damaged {
+            path: self.root.clone(),
+            what,
+        };
+        let empty = |path: &Path| is_empty(path).map_err(access(path, "list"));
+        match &self.identity {
+            None if !empty(&self.log)? => Err(damaged(format!(
+                "{} has a log, but there is no member/identity",
+                self.log.display()
+            ))),
+            None if !empty(&self.state())? => {
+                Err(damaged("there is data, but no member/identity".into()))
+            }
+            Some(identity) if identity.initialized && empty(&self.log)? => Err(damaged(format!(
+                "the raft log in {} is gone",
+                self.log.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn access(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> DataDirError {
+    let path = path.to_path_buf();
+    move |source| DataDirError::Access {
+        path,
+        action,
+        source,
+    }
+}
+
+fn refuse_foreign(root: &Path, member: &Path) -> Result<(), DataDirError> {
+    for (name, found) in [("snap", "member/snap"), ("wal", "member/wal")] {
+        if member.join(name).is_dir() {
+            return Err(DataDirError::Foreign {
+                path: root.into(),
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn make_private(path: &Path) -> Result<(), DataDirError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(access(path, "create"))?;
+    // Creation alone says nothing about a folder that was there before.
+    std::fs::read_dir(path)
+        .map(drop)
+        .map_err(access(path, "read"))
+}
+
+fn take_lock(root: &Path, path: &Path) -> Result<File, DataDirError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(access(path, "open the lock"))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(root.into())),
+        Err(error) => Err(access(path, "lock")(error.into())),
+    }
+}
+
+fn read_identity(root: &Path, path: &Path) -> Result<Option<Identity>, DataDirError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(access(path, "read the identity")(error)),
+    };
+    let damaged = |error: serde_json::Error| DataDirError::Damaged {
+        path: root.into(),
+        what: format!("member/identity cannot be read: {error}"),
+    };
+    // The format comes first: a later one may have other fields.
+    #[derive(Deserialize)]
+    struct FormatOnly {
+        format: u32,
+    }
+    let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format > FORMAT {
+        return Err(DataDirError::TooNew {
+            path: root.into(),
+            found: format,
+        });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+fn is_empty(path: &Path) -> io::Result<bool> {
+    Ok(std::fs::read_dir(path)?.next().transpose()?.is_none())
+}
+
+/// Ids as etcd prints them.
+mod hex_id {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(id: &u64, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&format!("{id:x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(input)?;
+        u64::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{DataDir, DataDirError, Identity};
+
+    fn identity() -> Identity {
+        Identity::new(0xabc, 0xdef, "a", "token", None)
+    }
+
+    #[test]
+    fn the_identity_survives_and_the_folder_is_private() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        let mut dir = DataDir::open(&path, None).unwrap();
+        assert_eq!(dir.identity(), None);
+        dir.set_identity(identity()).unwrap();
+        drop(dir);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(
+            DataDir::open(&path, None).unwrap().identity(),
+            Some(&identity())
+        );
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let first = DataDir::open(root.path(), None).unwrap();
+        assert!(matches!(
+            DataDir::open(root.path(), None),
+            Err(DataDirError::InUse(_))
+        ));
+        drop(first);
+        DataDir::open(root.path(), None).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let foreign = root.path().join("etcd");
+        std::fs::create_dir_all(foreign.join("member/snap")).unwrap();
+        assert!(matches!(
+            DataDir::open(&foreign, None),
+            Err(DataDirError::Foreign { .. })
+        ));
+        assert!(!foreign.join("member/lock").exists());
+
+        let file = root.path().join("file");
+        std::fs::write(&file, b"x").unwrap();
+        assert!(matches!(
+            DataDir::open(&file, None),
+            Err(DataDirError::Access { .. })
+        ));
+
+        let headless = root.path().join("headless");
+        std::fs::create_dir_all(headless.join("member/log")).unwrap();
+        std::fs::write(headless.join("member/log/1"), b"x").unwrap();
+        assert!(matches!(
+            DataDir::open(&headless, None),
+            Err(DataDirError::Damaged { .. })
+        ));
+
+        let lost = root.path().join("lost");
+        let mut dir = DataDir::open(&lost, None).unwrap();
+        dir.set_identity(Identity {
+            initialized: true,
+            ..identity()
+        })
+        .unwrap();
+        drop(dir);
+        assert!(matches!(
+            DataDir::open(&lost, None),
+            Err(DataDirError::Damaged { .. })
+        ));
+
+        let newer = root.path().join("newer");
+        let mut dir = DataDir::open(&newer, None).unwrap();
+        dir.set_identity(Identity {
+            format: 2,
+            ..identity()
+        })
+        .unwrap();
+        drop(dir);
+        assert!(matches!(
+            DataDir::open(&newer, None),
+            Err(DataDirError::TooNew { found: 2, .. })
+        ));
+
+        let garbled = root.path().join("garbled");
+        std::fs::create_dir_all(garbled.join("member")).unwrap();
+        std::fs::write(garbled.join("member/identity"), b"{").unwrap();
+        assert!(matches!(
+            DataDir::open(&garbled, None),
+            Err(DataDirError::Damaged { .. })
+        ));
+    }
+}

@@ -1,0 +1,250 @@
+//! Rows of family `sys`: everything that is not a key or a change of one.
+
+use bytes::Bytes;
+use prost::Message;
+use proto_etcd::membershippb::Attributes;
+
+use super::Damaged;
+use crate::consensus::LogId;
+
+const VERSION: u8 = 1;
+
+const APPLIED: u8 = 1;
+const MEMBERSHIP: u8 = 2;
+const HEAD: u8 = 3;
+const GC: u8 = 4;
+const LEASE: u8 = 5;
+const ALARM: u8 = 6;
+const MEMBER: u8 = 7;
+const CLUSTER_VERSION: u8 = 8;
+
+/// Where the key-value state stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest revision.
+    pub revision: i64,
+    /// The newest compaction; -1 if there was none, as etcd counts.
+    pub compact_revision: i64,
+    /// Bytes of rows written less those of live rows removed. Only ever changed by applied entries.
+    pub written_bytes: i64,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            revision: 1,
+            compact_revision: -1,
+            written_bytes: 0,
+        }
+    }
+}
+
+/// How far old revisions have been removed from the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gc {
+    /// Everything that a compaction at this revision makes dead is gone.
+    pub done_revision: i64,
+    /// Bytes of rows removed so far.
+    pub freed_bytes: i64,
+}
+
+/// A lease, without the keys attached to it: those carry its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// The time to live that was granted, in seconds.
+    pub granted_ttl_s: i64,
+    /// What was left of it at the last checkpoint; 0 if there was none.
+    pub remaining_ttl_s: i64,
+}
+
+/// An alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AlarmRow {
+    /// `etcdserverpb.AlarmType`.
+    pub alarm: i32,
+    /// Who raised it.
+    pub member_id: u64,
+}
+
+/// One row, read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// The last entry applied.
+    Applied(LogId),
+    /// The last membership applied.
+    Membership(Bytes),
+    /// See [`Head`].
+    Head(Head),
+    /// See [`Gc`].
+    Gc(Gc),
+    /// A lease by id.
+    Lease(i64, LeaseRow),
+    /// An alarm.
+    Alarm(AlarmRow),
+    /// A member's name and client URLs, by id.
+    Member(u64, Attributes),
+    /// The version that every member of the cluster understands.
+    ClusterVersion(String),
+}
+
+impl Row {
+    /// The row's key.
+    pub fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Applied(_) => vec![APPLIED],
+            Self::Membership(_) => vec![MEMBERSHIP],
+            Self::Head(_) => vec![HEAD],
+            Self::Gc(_) => vec![GC],
+            Self::Lease(id, _) => lease_key(*id),
+            Self::Alarm(alarm) => alarm_key(*alarm),
+            Self::Member(id, _) => member_key(*id),
+            Self::ClusterVersion(_) => vec![CLUSTER_VERSION],
+        }
+    }
+
+    /// The row's value.
+    pub fn value(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        match self {
+            Self::Applied(log_id) => {
+                out.extend(log_id.term.to_be_bytes());
+                out.extend(log_id.index.to_be_bytes());
+            }
+            Self::Membership(bytes) => out.extend(bytes),
+            Self::Head(head) => {
+                for number in [head.revision, head.compact_revision, head.written_bytes] {
+                    out.extend(number.to_be_bytes());
+                }
+            }
+            Self::Gc(gc) => {
+                for number in [gc.done_revision, gc.freed_bytes] {
+                    out.extend(number.to_be_bytes());
+                }
+            }
+            Self::Lease(_, lease) => {
+                for number in [lease.granted_ttl_s, lease.remaining_ttl_s] {
+                    out.extend(number.to_be_bytes());
+                }
+            }
+            Self::Alarm(_) => {}
+            Self::Member(_, attributes) => out.extend(attributes.encode_to_vec()),
+            Self::ClusterVersion(version) => out.extend(version.as_bytes()),
+        }
+        out
+    }
+
+    /// Reads a row. An ordinal that is not in the list is an error: a later program wrote it.
+    pub fn parse(key: &[u8], value: &Bytes) -> Result<Self, Damaged> {
+        let (ordinal, suffix) = key.split_first().ok_or(Damaged::new("sys", "empty key"))?;
+        if value.first() != Some(&VERSION) {
+            return Err(Damaged::new("sys", "unknown version"));
+        }
+        let body = value.slice(1..);
+        let row = match *ordinal {
+            APPLIED => {
+                let [term, index] = numbers(&body, "applied")?;
+                Self::Applied(LogId {
+                    term: term.cast_unsigned(),
+                    index: index.cast_unsigned(),
+                })
+            }
+            MEMBERSHIP => Self::Membership(body),
+            HEAD => {
+                let [revision, compact_revision, written_bytes] = numbers(&body, "head")?;
+                Self::Head(Head {
+                    revision,
+                    compact_revision,
+                    written_bytes,
+                })
+            }
+            GC => {
+                let [done_revision, freed_bytes] = numbers(&body, "gc")?;
+                Self::Gc(Gc {
+                    done_revision,
+                    freed_bytes,
+                })
+            }
+            LEASE => {
+                let [id] = numbers(suffix, "lease")?;
+                let [granted_ttl_s, remaining_ttl_s] = numbers(&body, "lease")?;
+                Self::Lease(
+                    id,
+                    LeaseRow {
+                        granted_ttl_s,
+                        remaining_ttl_s,
+                    },
+                )
+            }
+            ALARM => Self::Alarm(parse_alarm(suffix)?),
+            MEMBER => {
+                let [id] = numbers(suffix, "member")?;
+                let attributes = Attributes::decode(body)
+                    .map_err(|_| Damaged::new("member", "bad attributes"))?;
+                Self::Member(id.cast_unsigned(), attributes)
+            }
+            CLUSTER_VERSION => {
+                let text = String::from_utf8(body.to_vec());
+                Self::ClusterVersion(
+                    text.map_err(|_| Damaged::new("cluster version", "not UTF-8"))?,
+                )
+            }
+            _ => return Err(Damaged::new("sys", "unknown ordinal")),
+        };
+        Ok(row)
+    }
+}
+
+/// The key of a lease's row.
+pub fn lease_key(id: i64) -> Vec<u8> {
+    with_suffix(LEASE, &id.to_be_bytes())
+}
+
+/// The key of a member's row.
+pub fn member_key(id: u64) -> Vec<u8> {
+    with_suffix(MEMBER, &id.to_be_bytes())
+}
+
+/// The key of an alarm's row.
+pub fn alarm_key(alarm: AlarmRow) -> Vec<u8> {
+    let mut suffix = alarm.alarm.to_be_bytes().to_vec();
+    suffix.extend(alarm.member_id.to_be_bytes());
+    with_suffix(ALARM, &suffix)
+}
+
+fn parse_alarm(suffix: &[u8]) -> Result<AlarmRow, Damaged> {
+    let fault = || Damaged::new("alarm", "key of wrong length");
+    let (alarm, member) = suffix.split_first_chunk::<4>().ok_or_else(fault)?;
+    let member = <[u8; 8]>::try_from(member).map_err(|_| fault())?;
+    Ok(AlarmRow {
+        alarm: i32::from_be_bytes(*alarm),
+        member_id: u64::from_be_bytes(member),
+    })
+}
+
+fn with_suffix(ordinal: u8, suffix: &[u8]) -> Vec<u8> {
+    let mut out = vec![ordinal];
+    out.extend(suffix);
+    out
+}
+
+fn numbers<const N: usize>(mut bytes: &[u8], kind: &'static str) -> Result<[i64; N], Damaged> {
+    let mut out = [0; N];
+    for number in &mut out {
+        let (head, rest) = bytes
+            .split_first_chunk::<8>()
+            .ok_or(Damaged::new(kind, "too short"))?;
+        *number = i64::from_be_bytes(*head);
+        bytes = rest;
+    }
+    if bytes.is_empty() {
+        Ok(out)
+    } else {
+        Err(Damaged::new(kind, "trailing bytes"))
+    }
+}
+
+/// True if members of equal state hold the same row at `key`: not so the applied term, the
+/// membership's encoding and the progress of removal.
+pub fn is_replicated_exactly(key: &[u8]) -> bool {
+    !matches!(key.first(), Some(&(APPLIED | MEMBERSHIP | GC)))
+}

@@ -1,0 +1,78 @@
+//! Constants that bound the store, each with its reason, tied by assertions where they depend on
+//! each other. Settings that a user may change are in `config`.
+
+use std::time::Duration;
+
+/// What gRPC framing may add to a request of the allowed size; etcd's value, so that the same
+/// request is refused by the same layer.
+pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
+
+/// Above this a request delays every other one of its connection; etcd warns from here.
+pub const REQUEST_BYTES_RECOMMENDED: usize = 10 * 1024 * 1024;
+
+/// One log entry must fit a peer message and a record of the log with room to spare.
+pub const REQUEST_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What `--quota-backend-bytes=0` stands for.
+pub const QUOTA_BYTES_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
+
+/// The quota that a setting stands for.
+pub const fn quota_or_default(set: i64) -> i64 {
+    if set == 0 { QUOTA_BYTES_DEFAULT } else { set }
+}
+
+/// etcd's upper bound of `--election-timeout`: beyond it nobody can tell slow from dead.
+pub const ELECTION_MS_MAX: u64 = 50_000;
+
+/// etcd's lower bound of `--watch-progress-notify-interval`.
+pub const WATCH_PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Range requests that read the disk at once, off the reactor. Others wait in order: memory for
+/// answers is the scarce thing.
+pub const RANGES_IN_FLIGHT_MAX: usize = 16;
+
+/// Ranges up to this many keys are read in place: handing them to another thread costs more.
+pub const RANGE_INLINE_KEYS_MAX: i64 = 16;
+
+/// The first chunk of a streamed range, as etcd's; later ones grow towards the request limit.
+pub const RANGE_STREAM_FIRST_CHUNK_KEYS: i64 = 10;
+
+/// A lease of more seconds than this would overflow etcd's clocks.
+pub const LEASE_TTL_MAX_SECONDS: i64 = 9_000_000_000;
+
+/// How often the leader looks for expired leases.
+pub const LEASE_TICK: Duration = Duration::from_millis(500);
+
+/// Leases revoked in one tick; two ticks a second make etcd's 1,000 a second.
+pub const LEASE_REVOKES_PER_TICK_MAX: usize = 500;
+
+/// Revokes under way at once, so that expiry never fills the proposal queue.
+pub const LEASE_REVOKES_IN_FLIGHT_MAX: usize = 32;
+
+/// Connections of one listener. A full listener leaves newcomers in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// How long a TLS handshake may take; a stalled one must not hold a slot for ever.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/1 client may take to send its headers.
+pub const HTTP1_HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long connections may take to finish their requests at shutdown.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long handing over leadership may take at shutdown.
+pub const TRANSFER_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// How long a member waits for another one's answer when it joins.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest member list taken from another member when joining.
+pub const JOIN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Times without a leader, in election timeouts, after which streams that ask for one are ended.
+pub const LEADERLESS_ELECTIONS: u32 = 3;
+
+const _: () = assert!(REQUEST_BYTES_RECOMMENDED < REQUEST_BYTES_MAX);
+const _: () = assert!(LEASE_REVOKES_IN_FLIGHT_MAX <= LEASE_REVOKES_PER_TICK_MAX);
+const _: () = assert!(RANGE_STREAM_FIRST_CHUNK_KEYS <= RANGE_INLINE_KEYS_MAX);

@@ -1,0 +1,76 @@
+//! The hash of the history, equal to etcd's for the same history: crc32c over the name of etcd's
+//! bucket and then, for each change in order, etcd's key bytes and the stored pair.
+//!
+//! It leaves out what a compaction drops, whether or not it is gone from the disk yet.
+
+use bytes::Bytes;
+
+use super::Revision;
+
+const BUCKET: &[u8] = b"key";
+
+/// What a hash covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvHash {
+    /// The hash.
+    pub hash: u32,
+    /// The newest compaction when it was made; -1 if there was none.
+    pub compact_revision: i64,
+    /// The newest revision in it.
+    pub hash_revision: i64,
+}
+
+/// One change, as the hash needs it.
+#[derive(Clone, Debug)]
+pub struct Hashed {
+    /// Its place.
+    pub at: Revision,
+    /// True for a deletion.
+    pub is_tombstone: bool,
+    /// The stored pair.
+    pub kv: Bytes,
+}
+
+/// Hashes changes in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Hasher {
+    crc: u32,
+    compact_revision: i64,
+}
+
+impl Hasher {
+    /// A hash for a store whose newest compaction is `compact_revision`.
+    pub fn new(compact_revision: i64) -> Self {
+        Self {
+            crc: crc32c::crc32c(BUCKET),
+            compact_revision,
+        }
+    }
+
+    /// True if a change counts only where it is still seen: it is old enough to be compacted away.
+    pub fn needs_seen(&self, change: &Hashed) -> bool {
+        change.at.main <= self.compact_revision
+    }
+
+    /// Adds a change. `is_seen` matters only if [`Hasher::needs_seen`].
+    pub fn add(&mut self, change: &Hashed, is_seen: bool) {
+        // Deletions up to the compaction are never seen; etcd leaves the one exactly at it out too.
+        if self.needs_seen(change) && (change.is_tombstone || !is_seen) {
+            return;
+        }
+        let mut key = Vec::with_capacity(18);
+        key.extend(change.at.main.to_be_bytes());
+        key.push(b'_');
+        key.extend(u64::from(change.at.sub).to_be_bytes());
+        if change.is_tombstone {
+            key.push(b't');
+        }
+        self.crc = crc32c::crc32c_append(self.crc, &key);
+        self.crc = crc32c::crc32c_append(self.crc, &change.kv);
+    }
+
+    /// The hash so far.
+    pub fn finish(self) -> u32 {
+        self.crc
+    }
+}

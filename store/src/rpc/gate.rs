@@ -1,0 +1,169 @@
+//! What every gRPC request passes before its service sees it: may it come in now, and how did it end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use tonic::{Code, Status};
+
+use super::context::Context;
+use super::status::Error;
+
+/// The shape of a method, by gRPC's word for it in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Shape {
+    Unary,
+    ServerStream,
+    BidiStream,
+}
+
+/// A method that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Method {
+    pub(crate) service: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) shape: Shape,
+}
+
+const KV: &str = "etcdserverpb.KV";
+const WATCH: &str = "etcdserverpb.Watch";
+const LEASE: &str = "etcdserverpb.Lease";
+const CLUSTER: &str = "etcdserverpb.Cluster";
+const MAINTENANCE: &str = "etcdserverpb.Maintenance";
+const AUTH: &str = "etcdserverpb.Auth";
+
+/// The closed set: nothing that a client makes up becomes a label.
+const METHODS: &[Method] = &[
+    unary(KV, "Range"),
+    Method {
+        service: KV,
+        name: "RangeStream",
+        shape: Shape::ServerStream,
+    },
+    unary(KV, "Put"),
+    unary(KV, "DeleteRange"),
+    unary(KV, "Txn"),
+    unary(KV, "Compact"),
+    Method {
+        service: WATCH,
+        name: "Watch",
+        shape: Shape::BidiStream,
+    },
+    unary(LEASE, "LeaseGrant"),
+    unary(LEASE, "LeaseRevoke"),
+    Method {
+        service: LEASE,
+        name: "LeaseKeepAlive",
+        shape: Shape::BidiStream,
+    },
+    unary(LEASE, "LeaseTimeToLive"),
+    unary(LEASE, "LeaseLeases"),
+    unary(CLUSTER, "MemberAdd"),
+    unary(CLUSTER, "MemberRemove"),
+    unary(CLUSTER, "MemberUpdate"),
+    unary(CLUSTER, "MemberList"),
+    unary(CLUSTER, "MemberPromote"),
+    unary(MAINTENANCE, "Alarm"),
+    unary(MAINTENANCE, "Status"),
+    unary(MAINTENANCE, "Defragment"),
+    unary(MAINTENANCE, "Hash"),
+    unary(MAINTENANCE, "HashKV"),
+    Method {
+        service: MAINTENANCE,
+        name: "Snapshot",
+        shape: Shape::ServerStream,
+    },
+    unary(MAINTENANCE, "MoveLeader"),
+    unary(MAINTENANCE, "Downgrade"),
+    unary(AUTH, "AuthEnable"),
+    unary(AUTH, "AuthDisable"),
+    unary(AUTH, "AuthStatus"),
+    unary(AUTH, "Authenticate"),
+    unary(AUTH, "UserAdd"),
+    unary(AUTH, "UserGet"),
+    unary(AUTH, "UserList"),
+    unary(AUTH, "UserDelete"),
+    unary(AUTH, "UserChangePassword"),
+    unary(AUTH, "UserGrantRole"),
+    unary(AUTH, "UserRevokeRole"),
+    unary(AUTH, "RoleAdd"),
+    unary(AUTH, "RoleGet"),
+    unary(AUTH, "RoleList"),
+    unary(AUTH, "RoleDelete"),
+    unary(AUTH, "RoleGrantPermission"),
+    unary(AUTH, "RoleRevokePermission"),
+];
+
+const fn unary(service: &'static str, name: &'static str) -> Method {
+    Method {
+        service,
+        name,
+        shape: Shape::Unary,
+    }
+}
+
+impl Method {
+    fn of(path: &str) -> Option<&'static Self> {
+        let (service, name) = path.strip_prefix('/')?.split_once('/')?;
+        METHODS
+            .iter()
+            .find(|method| method.service == service && method.name == name)
+    }
+
+    /// What a member that only receives the log answers by itself.
+    fn is_for_learners(&self) -> bool {
+        // Range decides for itself: only a serializable one is.
+        matches!(
+            (self.service, self.name),
+            (KV, "Range") | (MAINTENANCE, "Status" | "Snapshot")
+        )
+    }
+}
+
+/// Lets a request in or refuses it, and counts it either way.
+pub(super) async fn gate(
+    State(context): State<Arc<Context>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(method) = Method::of(request.uri().path()) else {
+        return next.run(request).await;
+    };
+    let started = Instant::now();
+    context.metrics.grpc_started(method);
+    let response = match admit(&context, method, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => Status::from(error).into_http::<axum::body::Body>(),
+    };
+    let took = started.elapsed();
+    // A refusal is in the headers; a stream's own end comes later and is not counted here.
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    if method.shape == Shape::Unary || code != Code::Ok {
+        context.metrics.grpc_handled(method, code, took);
+    }
+    if method.shape == Shape::Unary && took > context.limits.slow_request {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(service = method.service, method = method.name, took_ms, code = ?code, "request stats");
+    }
+    response
+}
+
+fn admit(context: &Context, method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    if context.is_learner() && !method.is_for_learners() {
+        return Err(Error::NotSupportedForLearner);
+    }
+    if requires_leader(headers) && !context.has_leader() {
+        return Err(Error::NoLeader);
+    }
+    Ok(())
+}
+
+/// Whether the client would rather have an error than an answer without a leader.
+pub(super) fn requires_leader(headers: &HeaderMap) -> bool {
+    headers
+        .get("hasleader")
+        .is_some_and(|value| value == "true")
+}

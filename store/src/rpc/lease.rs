@@ -1,0 +1,174 @@
+//! The Lease service. Grants and revokes go through consensus; renewals and remaining times are
+//! asked of the leader.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::Stream;
+use proto_etcd::etcdserverpb::lease_server::Lease as Service;
+use proto_etcd::etcdserverpb::{
+    InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::context::Context;
+use super::gate::requires_leader;
+use super::status::Error;
+use crate::limits;
+
+/// etcd's estimate of what a lease takes.
+const LEASE_COST_BYTES: u64 = 64;
+
+/// See the module.
+pub(super) struct Lease(pub(super) Arc<Context>);
+
+#[tonic::async_trait]
+impl Service for Lease {
+    async fn lease_grant(
+        &self,
+        request: Request<LeaseGrantRequest>,
+    ) -> Result<Response<LeaseGrantResponse>, Status> {
+        let mut request = request.into_inner();
+        if request.id == 0 {
+            // Positive, as etcd's: other tools print it as a hexadecimal number.
+            request.id = i64::try_from(self.0.new_id() & (u64::MAX >> 1))
+                .unwrap_or(1)
+                .max(1);
+        }
+        if request.ttl > limits::LEASE_TTL_MAX_SECONDS {
+            return Err(Error::LeaseTtlTooLarge.into());
+        }
+        // Settled before it is replicated: members need not have the same settings.
+        request.ttl = request.ttl.max(self.0.limits.lease_ttl_min_seconds);
+        self.0.reserve(LEASE_COST_BYTES).await?;
+        let started = Instant::now();
+        let request = InternalRaftRequest {
+            lease_grant: Some(request),
+            ..Default::default()
+        };
+        let result = self.0.propose::<LeaseGrantResponse>(request).await;
+        self.0
+            .metrics
+            .request("LeaseGrant", started, result.is_ok());
+        let mut response = result?;
+        self.0.metrics.leases_granted.inc();
+        self.0.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let started = Instant::now();
+        let request = InternalRaftRequest {
+            lease_revoke: Some(request.into_inner()),
+            ..Default::default()
+        };
+        let result = self.0.propose::<LeaseRevokeResponse>(request).await;
+        self.0
+            .metrics
+            .request("LeaseRevoke", started, result.is_ok());
+        let mut response = result?;
+        self.0.metrics.leases_revoked.inc();
+        self.0.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    type LeaseKeepAliveStream =
+        Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>>;
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<LeaseKeepAliveRequest>>,
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let requires_leader = requires_leader(&request.metadata().clone().into_headers());
+        let session = Session {
+            context: self.0.clone(),
+            requests: request.into_inner(),
+            requires_leader,
+            ended: false,
+        };
+        let answers = futures::stream::unfold(session, |mut session| async move {
+            let answer = session.next().await?;
+            Some((answer, session))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let request = request.into_inner();
+        let answer = self.0.lessor.time_to_live(request.id, request.keys).await;
+        let mut response = answer.map_err(Error::from)?;
+        self.0.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    async fn lease_leases(
+        &self,
+        _: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        let leases = self
+            .0
+            .view
+            .leases()
+            .into_iter()
+            .map(|id| LeaseStatus { id })
+            .collect();
+        Ok(Response::new(LeaseLeasesResponse {
+            header: Some(self.0.header()),
+            leases,
+        }))
+    }
+}
+
+/// One client's stream of renewals: one answer for each, in order.
+struct Session {
+    context: Arc<Context>,
+    requests: Streaming<LeaseKeepAliveRequest>,
+    requires_leader: bool,
+    ended: bool,
+}
+
+impl Session {
+    async fn next(&mut self) -> Option<Result<LeaseKeepAliveResponse, Status>> {
+        if self.ended {
+            return None;
+        }
+        let answer = self.answer().await?;
+        self.ended = answer.is_err();
+        Some(answer)
+    }
+
+    async fn answer(&mut self) -> Option<Result<LeaseKeepAliveResponse, Status>> {
+        let mut leaderless = self.context.leaderless.clone();
+        // Shutdown first, then the loss of the leader: both end the stream however many renewals wait.
+        let request = tokio::select! { biased;
+            () = self.context.stop.cancelled() => return Some(Err(Error::Stopped.into())),
+            Ok(_) = leaderless.wait_for(|lost| *lost), if self.requires_leader => {
+                return Some(Err(Error::NoLeader.into()));
+            }
+            request = self.requests.message() => request,
+        };
+        let id = match request {
+            Ok(Some(request)) => request.id,
+            Ok(None) => return None,
+            Err(status) => return Some(Err(status)),
+        };
+        // The header comes before the renewal: a revision after it could be one at which the lease
+        // is gone, and the answer would seem to say that it was still there.
+        let header = Some(self.context.header());
+        let ttl = match self.context.lessor.keep_alive(id).await {
+            Ok(ttl) => ttl,
+            Err(error) => return Some(Err(Error::from(error).into())),
+        };
+        self.context.metrics.leases_renewed.inc();
+        Some(Ok(LeaseKeepAliveResponse { header, id, ttl }))
+    }
+}

@@ -1,0 +1,26 @@
+//! The store's door: etcd's v3 services. Checks a request, hands it on, and puts what comes back
+//! into etcd's words. Holds no state of its own beyond open streams.
+//!
+//! Must never decide what the replicated state becomes: whatever depends on it is decided by apply.
+
+pub mod context;
+pub mod services;
+pub mod status;
+
+mod auth;
+mod check;
+mod cluster;
+mod gate;
+mod http;
+mod kv;
+mod lease;
+mod maintenance;
+mod range_stream;
+mod watch;
+
+pub use context::{Context, Ids, Limits, Parts};
+pub use http::{health_routes, metrics_routes, version_routes};
+pub use services::{grpc_routes, not_found};
+
+pub(crate) use gate::{Method, Shape};
+pub(crate) use http::{CLUSTER_ID_HEADER, PeerMember, peer_routes};

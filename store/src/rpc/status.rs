@@ -1,0 +1,278 @@
+//! The one table from what went wrong to what a client sees: a gRPC code and etcd's exact words.
+//! Clients compare both, so neither may change.
+
+use tonic::{Code, Status};
+
+use crate::apply::ReadError;
+use crate::command::ApplyError;
+use crate::consensus::{self, Fatal, MembershipError, ProposeError};
+
+/// Everything that a request can end in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A request without a key.
+    #[error("key is not provided")]
+    EmptyKey,
+    /// An empty operation, or an ignored field of a key that is not there.
+    #[error("key not found")]
+    KeyNotFound,
+    /// A value beside `ignore_value`.
+    #[error("value is provided")]
+    ValueProvided,
+    /// A lease beside `ignore_lease`.
+    #[error("lease is provided")]
+    LeaseProvided,
+    /// More operations than `--max-txn-ops`.
+    #[error("too many operations in txn request")]
+    TooManyOps,
+    /// Two writes of one key in one transaction.
+    #[error("duplicate key given in txn request")]
+    DuplicateKey,
+    /// A sort order or target that does not exist.
+    #[error("invalid sort option")]
+    InvalidSortOption,
+    /// More bytes than `--max-request-bytes`.
+    #[error("request is too large")]
+    RequestTooLarge,
+    /// A revision that is gone.
+    #[error("mvcc: required revision has been compacted")]
+    Compacted,
+    /// A revision that is not there yet.
+    #[error("mvcc: required revision is a future revision")]
+    FutureRevision,
+    /// The quota is reached.
+    #[error("mvcc: database space exceeded")]
+    NoSpace,
+    /// A member's data differs from the others'.
+    #[error("corrupt cluster")]
+    Corrupt,
+    /// No such lease.
+    #[error("requested lease not found")]
+    LeaseNotFound,
+    /// The lease id is taken.
+    #[error("lease already exists")]
+    LeaseExists,
+    /// A lifetime beyond all clocks.
+    #[error("too large lease TTL")]
+    LeaseTtlTooLarge,
+    /// No such member.
+    #[error("member not found")]
+    MemberNotFound,
+    /// The member id is taken.
+    #[error("member ID already exist")]
+    MemberExists,
+    /// Another member has one of the peer URLs.
+    #[error("Peer URLs already exists")]
+    PeerUrlsExist,
+    /// Peer URLs that are none.
+    #[error("given member URLs are invalid")]
+    BadMemberUrls,
+    /// The change would leave fewer started members than a quorum.
+    #[error("re-configuration failed due to not enough started members")]
+    NotEnoughStarted,
+    /// Only learners are promoted.
+    #[error("can only promote a learner member")]
+    NotLearner,
+    /// The learner lags.
+    #[error("can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// Too many learners.
+    #[error("too many learner members in cluster")]
+    TooManyLearners,
+    /// A member is not reachable.
+    #[error("unhealthy cluster")]
+    Unhealthy,
+    /// Too much waits to be applied.
+    #[error("too many requests")]
+    TooManyRequests,
+    /// Nobody leads.
+    #[error("no leader")]
+    NoLeader,
+    /// Somebody else leads.
+    #[error("not leader")]
+    NotLeader,
+    /// Somebody else leads now.
+    #[error("leader changed")]
+    LeaderChanged,
+    /// The member is ending.
+    #[error("server stopped")]
+    Stopped,
+    /// No answer in time; the outcome is unknown.
+    #[error("request timed out")]
+    Timeout,
+    /// As before, while nobody led.
+    #[error("request timed out, possibly due to previous leader failure")]
+    TimeoutLeaderFailed,
+    /// As before, while forwarding.
+    #[error("request timed out, possibly due to connection lost")]
+    TimeoutConnectionLost,
+    /// The member lags behind what it knows to be committed.
+    #[error("request timed out, waiting for the applied index took too long")]
+    TimeoutWaitApplied,
+    /// A learner serves only serializable reads.
+    #[error("rpc not supported for learner")]
+    NotSupportedForLearner,
+    /// The target cannot lead.
+    #[error("bad leader transferee")]
+    BadTransferee,
+    /// There are no users.
+    #[error("authentication is not enabled")]
+    AuthNotEnabled,
+    /// No such user.
+    #[error("user name not found")]
+    UserNotFound,
+    /// No such role.
+    #[error("role name not found")]
+    RoleNotFound,
+    /// A streamed range in an order of its own.
+    #[error("RangeStream does not support custom sort orders")]
+    StreamSort,
+    /// A streamed range with filters.
+    #[error("RangeStream does not support revision filters")]
+    StreamFilters,
+    /// What etcd has and the store does not have yet.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// A fault of the store itself.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The gRPC code; exhaustive on purpose.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::EmptyKey
+            | Self::KeyNotFound
+            | Self::ValueProvided
+            | Self::LeaseProvided
+            | Self::TooManyOps
+            | Self::DuplicateKey
+            | Self::InvalidSortOption
+            | Self::RequestTooLarge
+            | Self::BadMemberUrls => Code::InvalidArgument,
+            Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
+            Self::NoSpace => Code::ResourceExhausted,
+            Self::Corrupt => Code::DataLoss,
+            Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
+            Self::LeaseExists
+            | Self::MemberExists
+            | Self::PeerUrlsExist
+            | Self::NotLearner
+            | Self::LearnerNotReady
+            | Self::TooManyLearners
+            | Self::NotLeader
+            | Self::NotSupportedForLearner
+            | Self::BadTransferee
+            | Self::AuthNotEnabled
+            | Self::UserNotFound
+            | Self::RoleNotFound => Code::FailedPrecondition,
+            // etcd maps these two to errors of its client library, which reach the wire as Unknown.
+            Self::TooManyRequests | Self::NotEnoughStarted => Code::Unknown,
+            Self::Unhealthy
+            | Self::NoLeader
+            | Self::LeaderChanged
+            | Self::Stopped
+            | Self::Timeout
+            | Self::TimeoutLeaderFailed
+            | Self::TimeoutConnectionLost
+            | Self::TimeoutWaitApplied => Code::Unavailable,
+            Self::StreamSort | Self::StreamFilters | Self::Unsupported(_) => Code::Unimplemented,
+            Self::Internal(_) => Code::Unknown,
+        }
+    }
+
+    /// The words that a client sees.
+    pub fn message(&self) -> String {
+        match self {
+            Self::StreamSort | Self::StreamFilters | Self::Internal(_) => self.to_string(),
+            _ => format!("etcdserver: {self}"),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Self::new(error.code(), error.message())
+    }
+}
+
+impl From<ProposeError> for Error {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NoLeader => Self::TimeoutLeaderFailed,
+            ProposeError::Overloaded => Self::TooManyRequests,
+            // The command may yet be applied; nothing that reads as a refusal may be said.
+            ProposeError::Unknown(_) => Self::TimeoutConnectionLost,
+            ProposeError::Timeout => Self::Timeout,
+            ProposeError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<consensus::ReadError> for Error {
+    fn from(error: consensus::ReadError) -> Self {
+        match error {
+            consensus::ReadError::NoLeader => Self::NoLeader,
+            consensus::ReadError::Timeout => Self::Timeout,
+            consensus::ReadError::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<MembershipError> for Error {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::NotFound(_) => Self::MemberNotFound,
+            MembershipError::IdExists(_) => Self::MemberExists,
+            MembershipError::PeerUrlsExist => Self::PeerUrlsExist,
+            MembershipError::NotLearner(_) => Self::NotLearner,
+            MembershipError::LearnerNotReady(_) => Self::LearnerNotReady,
+            MembershipError::TooManyLearners => Self::TooManyLearners,
+            MembershipError::NotEnoughStarted => Self::NotEnoughStarted,
+            MembershipError::Unhealthy => Self::Unhealthy,
+            MembershipError::Propose(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Compacted => Self::Compacted,
+            ReadError::FutureRev => Self::FutureRevision,
+            ReadError::NotReadOnly | ReadError::Busy => Self::Internal(error.to_string()),
+            ReadError::Storage(fatal) => fatal.into(),
+        }
+    }
+}
+
+impl From<Fatal> for Error {
+    fn from(fatal: Fatal) -> Self {
+        tracing::error!(error = %base::report(&fatal), "the state cannot be read");
+        Self::Internal(format!("the state cannot be read: {fatal}"))
+    }
+}
+
+impl From<ApplyError> for Error {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::KeyNotFound => Self::KeyNotFound,
+            ApplyError::LeaseNotFound => Self::LeaseNotFound,
+            ApplyError::LeaseExists => Self::LeaseExists,
+            ApplyError::LeaseTtlTooLarge => Self::LeaseTtlTooLarge,
+            ApplyError::Compacted => Self::Compacted,
+            ApplyError::FutureRev => Self::FutureRevision,
+            ApplyError::NoSpace => Self::NoSpace,
+            ApplyError::Corrupt => Self::Corrupt,
+            ApplyError::ValueProvided => Self::ValueProvided,
+            ApplyError::LeaseProvided => Self::LeaseProvided,
+            ApplyError::DuplicateKey => Self::DuplicateKey,
+            ApplyError::MemberNotFound => Self::MemberNotFound,
+            ApplyError::Unsupported => {
+                Self::Unsupported("not supported yet by the leader of this cluster")
+            }
+            ApplyError::Malformed => Self::Internal("the command could not be read".into()),
+        }
+    }
+}

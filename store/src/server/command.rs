@@ -1,0 +1,132 @@
+//! `keelson store`, and a link named `etcd`: from a command line to an exit code.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::store::Store;
+use crate::config::{Config, ConfigError, Invocation};
+
+/// Runs a member until SIGTERM or SIGINT. `args` are those behind the program's name. Exit codes are
+/// etcd's: 0 after an orderly end, 2 for a command line that cannot be read, 1 for anything else.
+pub fn main_store(args: Vec<String>) -> ExitCode {
+    let config = match Invocation::parse(&args, std::env::vars()) {
+        Ok(Invocation::Run(config)) => *config,
+        Ok(Invocation::Print(text)) => {
+            print(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error),
+    };
+    base::logging::init(&config.logging.filter, config.logging.format);
+    tracing::info!(args = ?redacted(&args), "Running: ");
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("store")
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(error = %error, "cannot start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(config));
+    // Whatever still blocks a thread is read-only by now: state and log are closed.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(config: Config) -> ExitCode {
+    let stop = CancellationToken::new();
+    // Before anything starts, so that no signal finds the member without a way to end in order.
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("cannot listen for signals");
+        return ExitCode::FAILURE;
+    };
+    let signals = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("received signal; shutting down: terminated"),
+            _ = interrupt.recv() => tracing::info!("received signal; shutting down: interrupt"),
+        }
+        stop.cancel();
+        std::future::pending::<()>().await;
+    };
+    let work = async {
+        let store = tokio::select! { biased;
+            () = stop.cancelled() => return ExitCode::SUCCESS,
+            built = Store::build(config) => match built {
+                Ok(store) => store,
+                Err(error) => {
+                    tracing::error!(error = %base::report(&error), "failed to start");
+                    return ExitCode::FAILURE;
+                }
+            },
+        };
+        match store.run(stop.clone()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error = %base::report(&error), "the member ended");
+                ExitCode::FAILURE
+            }
+        }
+    };
+    tokio::select! {
+        code = work => code,
+        () = signals => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(error: &ConfigError) -> ExitCode {
+    match error {
+        ConfigError::Usage(fault) => complain(&format!("{fault}\n{}", crate::config::usage())),
+        ConfigError::Invalid(faults) => {
+            base::logging::init("info", base::logging::Format::Json);
+            for fault in faults {
+                tracing::error!(error = fault, "failed to verify flags");
+            }
+        }
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// The command line without what must not be in a log.
+fn redacted(args: &[String]) -> Vec<&str> {
+    let mut hide_next = false;
+    args.iter()
+        .map(|arg| {
+            let hide = std::mem::replace(
+                &mut hide_next,
+                arg.trim_start_matches('-') == "discovery-password",
+            );
+            if hide || arg.contains("password=") {
+                "[redacted]"
+            } else {
+                arg.as_str()
+            }
+        })
+        .collect()
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "help and version are what was asked for"
+)]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "there is no log before the command line is understood"
+)]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,261 @@
+//! Who this member is: what its folder says, or else what its flags say of a cluster that is to be
+//! founded or joined. The words of refusals are etcd's.
+
+use std::collections::BTreeSet;
+
+use super::join;
+use super::start::StartError;
+use crate::config::{ClusterState, Config, Url};
+use crate::consensus::Member;
+use crate::consensus::membership::{cluster_id, member_id};
+use crate::data_dir::{DataDir, DataDirError, Founder, Identity};
+
+/// Reads or makes the identity. A new one is not written yet.
+pub(super) async fn identity(config: &Config, dir: &DataDir) -> Result<Identity, StartError> {
+    if let Some(identity) = dir.identity() {
+        check_flags(config, dir, identity)?;
+        return Ok(identity.clone());
+    }
+    match config.cluster_state {
+        ClusterState::New => found(config).await,
+        ClusterState::Existing => join(config).await,
+    }
+}
+
+/// The founding members in consensus' words; none once the log has begun, or if the member joined.
+pub(super) fn initial_members(identity: &Identity) -> Option<Vec<Member>> {
+    let founders = identity
+        .founders
+        .as_ref()
+        .filter(|_| !identity.initialized)?;
+    let member = |founder: &Founder| Member {
+        id: member_id(&founder.peer_urls, &identity.token, None),
+        name: founder.name.clone(),
+        peer_urls: founder.peer_urls.clone(),
+        ..Member::default()
+    };
+    Some(founders.iter().map(member).collect())
+}
+
+/// The flags of a member that has data are of no effect, as in etcd; but flags that describe another
+/// member or cluster show that it was given the wrong folder.
+fn check_flags(config: &Config, dir: &DataDir, found: &Identity) -> Result<(), StartError> {
+    let path = dir.root().to_path_buf();
+    if config.cluster_state == ClusterState::New
+        && config.initial_cluster_given
+        && config.cluster_token != found.token
+    {
+        return Err(StartError::DataDir(DataDirError::OtherCluster {
+            path,
+            found: found.token.clone(),
+            cluster_id: found.cluster_id,
+            flags: config.cluster_token.clone(),
+        }));
+    }
+    let described = described_member(config, found);
+    if described.is_some_and(|id| id != found.member_id) && config.name != found.name {
+        return Err(StartError::DataDir(DataDirError::OtherMember {
+            path,
+            found: found.name.clone(),
+            member_id: found.member_id,
+            flags: config.name.clone(),
+        }));
+    }
+    Ok(())
+}
+
+/// The id of the member that the flags describe; none if they name no cluster or not this member.
+fn described_member(config: &Config, found: &Identity) -> Option<u64> {
+    if !config.initial_cluster_given {
+        return None;
+    }
+    let urls = config.initial_cluster.get(&config.name)?;
+    Some(member_id(&texts(urls), &found.token, None))
+}
+
+async fn found(config: &Config) -> Result<Identity, StartError> {
+    check_own_name(config)?;
+    check_advertised(config).await?;
+    check_no_duplicates(config)?;
+    let token = &config.cluster_token;
+    let founders: Vec<Founder> = config
+        .initial_cluster
+        .iter()
+        .map(|(name, urls)| Founder {
+            name: name.into(),
+            peer_urls: texts(urls),
+        })
+        .collect();
+    let ids: Vec<u64> = founders
+        .iter()
+        .map(|founder| member_id(&founder.peer_urls, token, None))
+        .collect();
+    let own = config
+        .initial_cluster
+        .get(&config.name)
+        .map(texts)
+        .unwrap_or_default();
+    let id = member_id(&own, token, None);
+    // A member that lost its data must not vote again as if it had none: it may have voted already.
+    if join::has_started(config, id).await {
+        return Err(StartError::AlreadyBootstrapped(id));
+    }
+    Ok(Identity::new(
+        cluster_id(&ids),
+        id,
+        &config.name,
+        token,
+        Some(founders),
+    ))
+}
+
+async fn join(config: &Config) -> Result<Identity, StartError> {
+    check_own_name(config)?;
+    check_no_duplicates(config)?;
+    let cluster = join::ask_cluster(config).await?;
+    let named: BTreeSet<Vec<String>> = config
+        .initial_cluster
+        .iter()
+        .map(|(_, urls)| texts(urls))
+        .collect();
+    if named.len() != cluster.members.len() {
+        return Err(StartError::JoinMismatch("member count is unequal".into()));
+    }
+    let sorted = |urls: &[String]| {
+        let mut urls = urls.to_vec();
+        urls.sort();
+        urls
+    };
+    for member in &cluster.members {
+        if !named.contains(&sorted(&member.peer_urls)) {
+            return Err(StartError::JoinMismatch(format!(
+                "unmatched member while checking PeerURLs: {} is not in --initial-cluster",
+                member.peer_urls.join(",")
+            )));
+        }
+    }
+    let own = config
+        .initial_cluster
+        .get(&config.name)
+        .map(texts)
+        .unwrap_or_default();
+    let this = cluster
+        .members
+        .iter()
+        .find(|member| sorted(&member.peer_urls) == own);
+    let this = this.ok_or_else(|| {
+        StartError::JoinMismatch(format!("no member has the peer URLs {}", own.join(",")))
+    })?;
+    if !this.client_urls.is_empty() {
+        // It ran before, and what it had promised then is lost with its data.
+        return Err(StartError::AlreadyBootstrapped(this.id));
+    }
+    Ok(Identity::new(
+        cluster.id,
+        this.id,
+        &config.name,
+        &config.cluster_token,
+        None,
+    ))
+}
+
+fn check_own_name(config: &Config) -> Result<(), StartError> {
+    match config.initial_cluster.get(&config.name) {
+        Some(_) => Ok(()),
+        None => Err(StartError::NoLocalName(config.name.clone())),
+    }
+}
+
+fn check_no_duplicates(config: &Config) -> Result<(), StartError> {
+    if config.initial_cluster.has_duplicate_url() {
+        return Err(StartError::DuplicateUrl(config.initial_cluster.to_string()));
+    }
+    Ok(())
+}
+
+/// `--initial-advertise-peer-urls` must say the same as this member's part of `--initial-cluster`;
+/// names and addresses may stand for each other.
+async fn check_advertised(config: &Config) -> Result<(), StartError> {
+    let mut advertised = texts(&config.advertise_peer_urls);
+    let mut named = config
+        .initial_cluster
+        .get(&config.name)
+        .map(texts)
+        .unwrap_or_default();
+    advertised.sort();
+    named.sort();
+    if advertised == named {
+        return Ok(());
+    }
+    let (left, right) = (
+        resolve_all(&config.advertise_peer_urls).await,
+        match config.initial_cluster.get(&config.name) {
+            Some(urls) => resolve_all(urls).await,
+            None => Vec::new(),
+        },
+    );
+    if left == right {
+        return Ok(());
+    }
+    let name = &config.name;
+    let label = |urls: Vec<&String>| {
+        urls.into_iter()
+            .map(|url| format!("{name}={url}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let missing: Vec<&String> = named
+        .iter()
+        .filter(|url| !advertised.contains(url))
+        .collect();
+    if !missing.is_empty() {
+        return Err(StartError::Advertise(format!(
+            "--initial-cluster has {} but missing from --initial-advertise-peer-urls={} (resolved urls: {:?} != {:?})",
+            label(missing),
+            advertised.join(","),
+            left.join(","),
+            right.join(","),
+        )));
+    }
+    let missing: Vec<&String> = advertised
+        .iter()
+        .filter(|url| !named.contains(url))
+        .collect();
+    Err(StartError::Advertise(format!(
+        "--initial-advertise-peer-urls has {} but missing from --initial-cluster={}",
+        missing.into_iter().cloned().collect::<Vec<_>>().join(","),
+        label(advertised.iter().collect()),
+    )))
+}
+
+async fn resolve_all(urls: &[Url]) -> Vec<String> {
+    let mut resolved = Vec::with_capacity(urls.len());
+    for url in urls {
+        resolved.push(resolve(url).await);
+    }
+    resolved.sort();
+    resolved
+}
+
+/// The URL with an address in place of its name, where the name is known.
+async fn resolve(url: &Url) -> String {
+    let Some((host, port)) = url.host_port() else {
+        return url.to_string();
+    };
+    let found = tokio::net::lookup_host(format!("{host}:{port}")).await;
+    let mut addresses: Vec<_> = found.map(Iterator::collect).unwrap_or_default();
+    addresses.sort();
+    match addresses.first() {
+        Some(address) => format!(
+            "{}://{address}",
+            if url.is_tls() { "https" } else { "http" }
+        ),
+        None => url.to_string(),
+    }
+}
+
+fn texts(urls: &[Url]) -> Vec<String> {
+    let mut texts: Vec<String> = urls.iter().map(|url| url.as_str().to_owned()).collect();
+    texts.sort();
+    texts
+}

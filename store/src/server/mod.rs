@@ -1,0 +1,18 @@
+//! One member as a process: opens its folder, binds its sockets, starts its parts, and ends them in
+//! order. Decides nothing that is replicated.
+
+mod command;
+mod compactor;
+mod founding;
+mod join;
+mod leaderless;
+mod listen;
+mod publish;
+mod serve;
+mod start;
+mod store;
+
+pub use command::main_store;
+pub use listen::{Bound, ListenError, Listeners};
+pub use start::StartError;
+pub use store::{Handle, RunError, Store};

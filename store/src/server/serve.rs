@@ -1,0 +1,193 @@
+//! Serves connections: HTTP/1 and HTTP/2 on one socket, with or without TLS.
+//!
+//! Each listener takes so many connections at once; further ones wait in the kernel. A connection
+//! that fails is logged and harms no other.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use base::{OnError, Tasks};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::listen::{Bound, Socket};
+use crate::config::KeepAlive;
+use crate::limits;
+use crate::tls::ServerTls;
+
+/// Streams that a client may cancel before they were looked at. Clients with short deadlines cancel
+/// many at once without meaning harm.
+const PENDING_RESETS_MAX: usize = 4_096;
+
+/// What a listener serves, and how.
+pub(super) struct Door {
+    pub(super) side: &'static str,
+    pub(super) router: Router,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) keep_alive: Option<KeepAlive>,
+    pub(super) max_streams: u32,
+    /// Ends connections that are not through when the member cannot wait any longer.
+    pub(super) kill: CancellationToken,
+}
+
+/// Runs the tasks of connections under their owner.
+#[derive(Clone)]
+struct Owned(Tasks);
+
+impl<F> Executor<F> for Owned
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        // A request that panics is a lost request, not a lost member.
+        self.0.spawn("stream", OnError::Log, async move {
+            let _ = future.await;
+            Ok::<(), Infallible>(())
+        });
+    }
+}
+
+/// Accepts connections until the tasks are to end. Those that are open then finish the requests that
+/// they have; `kill` ends them.
+pub(super) async fn accept(bound: Bound, door: Arc<Door>, tasks: Tasks) {
+    let draining = tasks.stop().clone();
+    let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            break;
+        };
+        let accepted = tokio::select! { biased;
+            () = draining.cancelled() => break,
+            accepted = accept_one(&bound.socket) => accepted,
+        };
+        match accepted {
+            Ok(Stream::Tcp(stream, remote)) => {
+                let _ = stream.set_nodelay(true);
+                connect(stream, remote, slot, &door, &tasks);
+            }
+            Ok(Stream::Unix(stream)) => connect(stream, "unix".into(), slot, &door, &tasks),
+            Err(error) => {
+                // Mostly the limit of open files: others will be closed.
+                tracing::warn!(side = door.side, error = %error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    if let Socket::Unix(_, path) = &bound.socket {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream, String),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept_one(socket: &Socket) -> std::io::Result<Stream> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, remote) = listener.accept().await?;
+            Ok(Stream::Tcp(stream, remote.to_string()))
+        }
+        Socket::Unix(listener, _) => listener
+            .accept()
+            .await
+            .map(|(stream, _)| Stream::Unix(stream)),
+    }
+}
+
+fn connect<S>(
+    stream: S,
+    remote: String,
+    slot: OwnedSemaphorePermit,
+    door: &Arc<Door>,
+    tasks: &Tasks,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (door, owned) = (door.clone(), tasks.clone());
+    tasks.spawn("connection", OnError::Log, async move {
+        let _slot = slot;
+        match &door.tls {
+            None => serve(stream, &door, owned).await,
+            Some(tls) => match handshake(stream, tls).await {
+                Ok(stream) => serve(stream, &door, owned).await,
+                Err(error) => {
+                    let side = door.side;
+                    tracing::warn!(remote, error, "rejected connection on {side} endpoint");
+                }
+            },
+        }
+        Ok::<(), Infallible>(())
+    });
+}
+
+async fn handshake<S>(
+    stream: S,
+    tls: &Arc<ServerTls>,
+) -> Result<tokio_rustls::server::TlsStream<S>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let source = tls.clone();
+    let config = tokio::task::spawn_blocking(move || source.config()).await;
+    let config = config
+        .map_err(|error| error.to_string())?
+        .map_err(|error| base::report(&error).to_string())?;
+    let accept = TlsAcceptor::from(config).accept(stream);
+    match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, accept).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the TLS handshake took too long".into()),
+    }
+}
+
+async fn serve<S>(stream: S, door: &Door, tasks: Tasks)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let draining = tasks.stop().clone();
+    let mut builder = auto::Builder::new(Owned(tasks));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HTTP1_HEADER_TIMEOUT);
+    let mut http2 = builder.http2();
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(door.max_streams)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+    if let Some(keep_alive) = &door.keep_alive {
+        http2
+            .keep_alive_interval(keep_alive.interval)
+            .keep_alive_timeout(keep_alive.timeout);
+    }
+    let service = TowerToHyperService::new(door.router.clone());
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut is_draining = false;
+    loop {
+        // The end first, then the drain; a connection may have requests without end.
+        tokio::select! { biased;
+            () = door.kill.cancelled() => return,
+            () = draining.cancelled(), if !is_draining => {
+                is_draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(side = door.side, error = %error, "connection ended");
+                }
+                return;
+            }
+        }
+    }
+}

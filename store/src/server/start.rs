@@ -1,0 +1,55 @@
+//! Why a member does not start.
+
+use super::listen::ListenError;
+use crate::consensus::Fatal;
+use crate::data_dir::DataDirError;
+use crate::tls::TlsError;
+
+/// Every one is final: trying again without a change will not help.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A certificate.
+    #[error("TLS of the {side} side")]
+    Tls {
+        /// Clients' or peers'.
+        side: &'static str,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// The folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// `--name` is not in `--initial-cluster`.
+    #[error("couldn't find local name {0:?} in the initial cluster configuration")]
+    NoLocalName(String),
+    /// Two members share a URL.
+    #[error("initial cluster {0} has duplicate url")]
+    DuplicateUrl(String),
+    /// The two flags on this member's peer URLs contradict each other.
+    #[error("{0}")]
+    Advertise(String),
+    /// This member has been part of the cluster with data that is gone.
+    #[error("member {0:x} has already been bootstrapped")]
+    AlreadyBootstrapped(u64),
+    /// Nobody told who belongs to the cluster.
+    #[error(
+        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs ({0})"
+    )]
+    CannotFetchCluster(String),
+    /// `--initial-cluster` and the running cluster differ.
+    #[error("error validating peerURLs: {0}")]
+    JoinMismatch(String),
+    /// The state cannot be opened.
+    #[error("open the state machine")]
+    State(#[source] Fatal),
+    /// Consensus cannot be started.
+    #[error("start consensus")]
+    Consensus(#[source] crate::consensus::StartError),
+    /// A thread is gone.
+    #[error("start a thread")]
+    Thread(#[source] tokio::task::JoinError),
+}

@@ -1,0 +1,458 @@
+//! A member from its settings to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use base::Tasks;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::listen::{Bound, Listeners};
+use super::serve::{Door, accept};
+use super::start::StartError;
+use super::{compactor, founding, leaderless, publish};
+use crate::apply::{Machine, MachineOptions, View};
+use crate::config::{Config, Url};
+use crate::consensus::{self, Consensus, ConsensusConfig, Fatal, PeerTls, RaftConsensus, Status};
+use crate::data_dir::{DataDir, Identity};
+use crate::lease::expiry::Lessor;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::rpc::{self, Context, Ids, Limits, Parts};
+use crate::tls::{self, ServerTls};
+
+/// A member that is ready to run. Its sockets are bound and its folder is taken.
+pub struct Store {
+    config: Config,
+    dir: DataDir,
+    identity: Identity,
+    listeners: Listeners,
+    client_tls: Option<Arc<ServerTls>>,
+    peer_tls: Option<Arc<ServerTls>>,
+    raft: Arc<RaftConsensus>,
+    lessor: Arc<Lessor>,
+    context: Arc<Context>,
+    lost_leader: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
+    clients: Connections,
+    peers: Connections,
+    /// The parts that use consensus; end before it.
+    tasks: Tasks,
+    /// Consensus and what serves it.
+    core: Tasks,
+}
+
+/// Listeners and connections of one side. Their tasks are asked to end, finish what they have, and are
+/// killed when that takes too long.
+struct Connections {
+    tasks: Tasks,
+    kill: CancellationToken,
+}
+
+impl Connections {
+    fn new(name: &str) -> Self {
+        Self {
+            tasks: Tasks::new(name),
+            kill: CancellationToken::new(),
+        }
+    }
+
+    async fn end(&self, patience: Duration) {
+        if !self.tasks.shutdown(patience).await {
+            self.kill.cancel();
+            self.tasks.shutdown(limits::DRAIN_TIMEOUT).await;
+        }
+    }
+}
+
+/// What a member that was running ended by.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its disk or its state broke an invariant.
+    #[error("the member cannot go on")]
+    Fatal(#[source] Arc<Fatal>),
+    /// One of its parts ended without being asked to.
+    #[error("a part of the member ended unexpectedly")]
+    Part,
+}
+
+/// A cheap look at a running member.
+#[derive(Clone)]
+pub struct Handle {
+    context: Arc<Context>,
+    client_addrs: Vec<SocketAddr>,
+    ready: watch::Receiver<bool>,
+}
+
+impl Handle {
+    /// Where clients really reach it.
+    pub fn client_addrs(&self) -> &[SocketAddr] {
+        &self.client_addrs
+    }
+
+    /// What it knows of its cluster.
+    pub fn status(&self) -> Status {
+        self.context.consensus.status()
+    }
+
+    /// The newest revision that it has applied.
+    pub fn revision(&self) -> i64 {
+        self.context.view.revision()
+    }
+
+    /// Waits until it serves clients. False if it ended before.
+    pub async fn wait_ready(&self) -> bool {
+        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
+    }
+}
+
+impl Store {
+    /// Binds the sockets and starts the member's core. Fails early: nothing is served yet.
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        let listeners = Listeners::bind(&config).await?;
+        Self::build_on(config, listeners).await
+    }
+
+    /// As [`Store::build`], on sockets that the caller has bound.
+    pub async fn build_on(config: Config, listeners: Listeners) -> Result<Self, StartError> {
+        let needs_client_tls = need_tls(&listeners.client)
+            || need_tls(&listeners.http)
+            || need_tls(&listeners.metrics);
+        let client_tls = server_tls(&config, "client", needs_client_tls)?;
+        let peer_tls = server_tls(&config, "peer", need_tls(&listeners.peer))?;
+        let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
+        let identity = founding::identity(&config, &dir).await?;
+        if dir.identity().is_none() {
+            dir.set_identity(identity.clone())?;
+        }
+        let (machine, view) = open_machine(&config, &dir).await?;
+        let election = Duration::from_millis(config.election_ms);
+        let lessor = Lessor::new(view.clone(), election, config.request_timeout());
+        let core = Tasks::new("store core");
+        let settings = consensus_config(&config, &dir, &identity)?;
+        let raft = consensus::start(settings, Box::new(machine), &core)
+            .await
+            .map_err(StartError::Consensus)?;
+        raft.set_leader_calls(lessor.clone());
+        let consensus: Arc<dyn Consensus> = raft.clone();
+        lessor.attach(&consensus);
+        let tasks = Tasks::new("store");
+        let (clients, peers) = (
+            Connections::new("client connections"),
+            Connections::new("peer connections"),
+        );
+        let (lost_leader, leaderless) = watch::channel(false);
+        let context = Context::new(Parts {
+            consensus,
+            view,
+            lessor: lessor.clone(),
+            metrics: Arc::new(Metrics::new()),
+            ids: Ids {
+                cluster: identity.cluster_id,
+                member: identity.member_id,
+            },
+            limits: rpc_limits(&config),
+            leaderless,
+            stop: clients.tasks.stop().clone(),
+        });
+        let (ready, _) = watch::channel(false);
+        tracing::info!(
+            cluster_id = format!("{:x}", identity.cluster_id),
+            member_id = format!("{:x}", identity.member_id),
+            name = config.name,
+            data_dir = %config.data_dir.display(),
+            "starting a member"
+        );
+        Ok(Self {
+            config,
+            dir,
+            identity,
+            listeners,
+            client_tls,
+            peer_tls,
+            raft,
+            lessor,
+            context,
+            lost_leader,
+            ready,
+            clients,
+            peers,
+            tasks,
+            core,
+        })
+    }
+
+    /// A look at the member, also while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            context: self.context.clone(),
+            client_addrs: self
+                .listeners
+                .client
+                .iter()
+                .filter_map(Bound::local_addr)
+                .collect(),
+            ready: self.ready.subscribe(),
+        }
+    }
+
+    /// Runs the member until `stop`, or until it cannot go on; ends it in order either way.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
+        self.serve_peers();
+        self.spawn_parts();
+        let early = stop.child_token();
+        let fatal = self.raft.fatal();
+        let (core, tasks) = (self.core.stop().clone(), self.tasks.stop().clone());
+        let result = tokio::select! { biased;
+            () = stop.cancelled() => Ok(()),
+            fatal = fatal.wait() => Err(RunError::Fatal(fatal)),
+            () = core.cancelled() => Err(RunError::Part),
+            () = tasks.cancelled() => Err(RunError::Part),
+            result = async {
+                let urls = self.config.advertise_client_urls.iter().map(Url::to_string).collect();
+                if publish::member(&self.context, &self.config.name, urls, &early).await {
+                    self.mark_initialized();
+                    self.serve_clients().await;
+                }
+                std::future::pending().await
+            } => result,
+        };
+        self.shut_down(result.is_ok()).await;
+        result
+    }
+
+    /// The log has entries now; from here on an empty one is a lost one.
+    fn mark_initialized(&mut self) {
+        if !self.identity.initialized {
+            self.identity.initialized = true;
+            if let Err(error) = self.dir.set_identity(self.identity.clone()) {
+                tracing::warn!(error = %base::report(&error), "cannot note that the member has started");
+            }
+        }
+    }
+
+    fn serve_peers(&mut self) {
+        let router = tonic::service::Routes::new(self.raft.peer_service())
+            .into_axum_router()
+            .merge(rpc::peer_routes(&self.context))
+            .fallback(rpc::not_found);
+        for bound in std::mem::take(&mut self.listeners.peer) {
+            tracing::info!(url = %bound.url, "serving peer traffic");
+            let door = Arc::new(Door {
+                side: "peer",
+                router: router.clone(),
+                tls: self.peer_tls.clone().filter(|_| bound.url.is_tls()),
+                keep_alive: None,
+                max_streams: u32::MAX,
+                kill: self.peers.kill.clone(),
+            });
+            self.peers.tasks.spawn_infallible(
+                "peer listener",
+                accept(bound, door, self.peers.tasks.clone()),
+            );
+        }
+    }
+
+    fn spawn_parts(&self) {
+        let stop = self.tasks.stop().clone();
+        self.tasks
+            .spawn_infallible("lease expiry", self.lessor.clone().run(stop.clone()));
+        let patience =
+            Duration::from_millis(self.config.election_ms) * limits::LEADERLESS_ELECTIONS;
+        let context = self.context.clone();
+        let watch = leaderless::run(
+            context.consensus.clone(),
+            context.metrics.clone(),
+            self.lost_leader.clone(),
+            patience,
+            stop.clone(),
+        );
+        self.tasks.spawn_infallible("leader watch", watch);
+        let (for_version, version_stop) = (self.context.clone(), stop.clone());
+        self.tasks.spawn_infallible("cluster version", async move {
+            publish::cluster_version(&for_version, &version_stop).await;
+        });
+        let (mode, for_compaction) = (self.config.auto_compaction, self.context.clone());
+        self.tasks.spawn_infallible("auto compaction", async move {
+            compactor::run(&for_compaction, mode, &stop).await;
+        });
+    }
+
+    async fn serve_clients(&mut self) {
+        let grpc = rpc::grpc_routes(&self.context).await;
+        let http = Router::new()
+            .merge(rpc::health_routes(&self.context))
+            .merge(rpc::version_routes(&self.context))
+            .merge(rpc::metrics_routes(&self.context));
+        let has_own_http = !self.listeners.http.is_empty();
+        let client = if has_own_http {
+            grpc
+        } else {
+            grpc.merge(http.clone())
+        };
+        let health = rpc::health_routes(&self.context).merge(rpc::metrics_routes(&self.context));
+        let groups = [
+            (std::mem::take(&mut self.listeners.client), client),
+            (
+                std::mem::take(&mut self.listeners.http),
+                http.fallback(rpc::not_found),
+            ),
+            (
+                std::mem::take(&mut self.listeners.metrics),
+                health.fallback(rpc::not_found),
+            ),
+        ];
+        tracing::info!("ready to serve client requests");
+        for (bounds, router) in groups {
+            for bound in bounds {
+                let door = Arc::new(Door {
+                    side: "client",
+                    router: router.clone(),
+                    tls: self.client_tls.clone().filter(|_| bound.url.is_tls()),
+                    keep_alive: Some(self.config.keep_alive),
+                    max_streams: self.config.max_concurrent_streams,
+                    kill: self.clients.kill.clone(),
+                });
+                tracing::info!(url = %bound.url, "serving client traffic");
+                let tasks = &self.clients.tasks;
+                tasks.spawn_infallible("client listener", accept(bound, door, tasks.clone()));
+            }
+        }
+        self.ready.send_replace(true);
+    }
+
+    /// Newcomers are turned away and streams ended first, leadership is handed on while requests are
+    /// still answered, then what remains is ended, and consensus and the state last.
+    async fn shut_down(self, is_orderly: bool) {
+        let started = Instant::now();
+        self.clients.tasks.stop().cancel();
+        if is_orderly {
+            self.hand_over().await;
+        }
+        self.clients.end(limits::DRAIN_TIMEOUT).await;
+        self.tasks.shutdown(limits::DRAIN_TIMEOUT).await;
+        // Peers' streams never end by themselves. They go before what answers them.
+        self.peers.kill.cancel();
+        self.peers.end(limits::DRAIN_TIMEOUT).await;
+        self.raft.shutdown().await;
+        self.core.shutdown(limits::DRAIN_TIMEOUT).await;
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(took_ms, "closed the member");
+    }
+
+    async fn hand_over(&self) {
+        let status = self.raft.status();
+        if !status.is_leader() {
+            return;
+        }
+        let deadline = Instant::now() + limits::TRANSFER_TIMEOUT;
+        let others = status
+            .members
+            .values()
+            .filter(|member| member.id != status.member_id && !member.is_learner);
+        for other in others {
+            match self.raft.transfer_leader(other.id, deadline).await {
+                Ok(()) => {
+                    tracing::info!(to = format!("{:x}", other.id), "handed leadership over");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(to = format!("{:x}", other.id), error = %error, "cannot hand leadership over")
+                }
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+        }
+    }
+}
+
+async fn open_machine(config: &Config, dir: &DataDir) -> Result<(Machine, View), StartError> {
+    let state = dir.state();
+    let quota = u64::try_from(limits::quota_or_default(config.quota_bytes)).ok();
+    let options = MachineOptions {
+        quota_bytes: quota,
+        ..MachineOptions::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || Machine::open(&state, options)).await;
+    opened
+        .map_err(StartError::Thread)?
+        .map_err(StartError::State)
+}
+
+fn consensus_config(
+    config: &Config,
+    dir: &DataDir,
+    identity: &Identity,
+) -> Result<ConsensusConfig, StartError> {
+    Ok(ConsensusConfig {
+        member_id: identity.member_id,
+        cluster_id: identity.cluster_id,
+        dir: dir.log().to_path_buf(),
+        staging_dir: dir.staging(),
+        heartbeat_ms: config.heartbeat_ms,
+        election_ms: config.election_ms,
+        snapshot_catchup_entries: config.snapshot_catchup_entries,
+        snapshot_count: config.snapshot_count,
+        peer_tls: peer_client_tls(config)?,
+        initial_members: founding::initial_members(identity),
+        max_request_bytes: config.max_request_bytes,
+        strict_reconfig_check: config.strict_reconfig_check,
+        learners_max: config.max_learners,
+        pre_vote: config.pre_vote,
+    })
+}
+
+fn rpc_limits(config: &Config) -> Limits {
+    Limits {
+        request_timeout: config.request_timeout(),
+        max_request_bytes: config.max_request_bytes,
+        max_txn_ops: config.max_txn_ops,
+        lease_ttl_min_seconds: config.lease_ttl_min_seconds(),
+        watch_progress_interval: config.watch_progress_interval,
+        slow_request: config.slow_request,
+        strict_reconfig_check: config.strict_reconfig_check,
+        quota_bytes: config.quota_bytes,
+    }
+}
+
+/// The TLS of one side, where one of its sockets asks for it.
+fn server_tls(
+    config: &Config,
+    side: &'static str,
+    is_needed: bool,
+) -> Result<Option<Arc<ServerTls>>, StartError> {
+    if !is_needed {
+        return Ok(None);
+    }
+    let files = if side == "peer" {
+        &config.peer_tls
+    } else {
+        &config.client_tls
+    };
+    let tls = ServerTls::open(files, &config.tls_policy)
+        .map_err(|source| StartError::Tls { side, source })?;
+    Ok(Some(Arc::new(tls)))
+}
+
+fn need_tls(bounds: &[Bound]) -> bool {
+    bounds.iter().any(|bound| bound.url.is_tls())
+}
+
+/// How this member calls others: with TLS as soon as it has any file for it.
+fn peer_client_tls(config: &Config) -> Result<Option<PeerTls>, StartError> {
+    let files = &config.peer_tls;
+    if files.cert.is_none() && files.trusted_ca.is_none() {
+        return Ok(None);
+    }
+    let fault = |source| StartError::Tls {
+        side: "peer",
+        source,
+    };
+    // Read once for its faults: the transport would only show them at the first call.
+    tls::client_config(files, &config.tls_policy).map_err(fault)?;
+    let client = tls::peer_client(files).map_err(fault)?;
+    Ok(Some(PeerTls { client }))
+}

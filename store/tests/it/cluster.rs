@@ -1,0 +1,162 @@
+//! Three members: any of them answers, one may go, all may go, another may come.
+
+use proto_etcd::etcdserverpb::RangeRequest;
+use proto_etcd::etcdserverpb::kv_client::KvClient;
+use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
+use proto_etcd::etcdserverpb::{HashKvRequest, MoveLeaderRequest};
+
+use super::harness::{Cluster, SOON, etcdctl};
+
+/// etcd's hash of a member's whole history, at a revision that all have.
+async fn hash(cluster: &Cluster, number: usize, revision: i64) -> Result<u32, String> {
+    let mut client = MaintenanceClient::new(cluster.channel(number).await);
+    let answer = client.hash_kv(HashKvRequest { revision }).await;
+    answer
+        .map(|answer| answer.into_inner().hash)
+        .map_err(|status| status.message().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_member_takes_any_request() {
+    let cluster = Cluster::start(3).await;
+    for number in 0..3 {
+        cluster.put(number, &format!("by/{number}"), "v").await;
+        // A linearizable read sees what was acknowledged by another member a moment ago.
+        for reader in 0..3 {
+            assert_eq!(
+                cluster
+                    .get(reader, &format!("by/{number}"))
+                    .await
+                    .as_deref(),
+                Some("v")
+            );
+        }
+    }
+    let members = cluster.etcdctl(1, &["member", "list"]).await;
+    assert_eq!(members.matches(", started, m").count(), 3, "{members}");
+    let version = testkit::poll(SOON, "the cluster's version", async || {
+        let text = super::http::get(&cluster.endpoint(2), "/version").await.1;
+        if text.contains("\"etcdcluster\":\"3.7.0\"") {
+            Ok(text)
+        } else {
+            Err(text)
+        }
+    });
+    assert!(version.await.unwrap().contains("\"etcdserver\":\"3.7.3\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_may_go_and_come_back() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.put(0, "a", "1").await;
+    let first = cluster.leader().await;
+    cluster.stop(first).await;
+    let other = (first + 1) % 3;
+    cluster.put(other, "a", "2").await;
+    assert_eq!(
+        cluster.get((first + 2) % 3, "a").await.as_deref(),
+        Some("2")
+    );
+    cluster.restart(first).await;
+    assert_eq!(cluster.get(first, "a").await.as_deref(), Some("2"));
+    let revision = cluster.handle(first).revision();
+    let hashes = [
+        hash(&cluster, 0, revision).await,
+        hash(&cluster, 1, revision).await,
+        hash(&cluster, 2, revision).await,
+    ];
+    assert!(
+        hashes[0].is_ok() && hashes[0] == hashes[1] && hashes[1] == hashes[2],
+        "{hashes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_members_may_go_at_once() {
+    let mut cluster = Cluster::start(3).await;
+    for number in 0..30 {
+        cluster.put(number % 3, &format!("key/{number}"), "v").await;
+    }
+    for number in 0..3 {
+        cluster.stop(number).await;
+    }
+    cluster.restart_all().await;
+    let mut kv = KvClient::new(cluster.channel(0).await);
+    let all = RangeRequest {
+        key: "key/".into(),
+        range_end: "key0".into(),
+        count_only: true,
+        ..Default::default()
+    };
+    assert_eq!(kv.range(all).await.unwrap().into_inner().count, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_on_when_asked() {
+    let cluster = Cluster::start(3).await;
+    let first = cluster.leader().await;
+    let target = (first + 1) % 3;
+    let target_id = cluster.handle(target).status().member_id;
+    let mut leader = MaintenanceClient::new(cluster.channel(first).await);
+    let bad = leader
+        .move_leader(MoveLeaderRequest { target_id: 1 })
+        .await
+        .unwrap_err();
+    assert_eq!(bad.message(), "etcdserver: bad leader transferee");
+    let mut follower = MaintenanceClient::new(cluster.channel(target).await);
+    let not_leader = follower
+        .move_leader(MoveLeaderRequest { target_id })
+        .await
+        .unwrap_err();
+    assert_eq!(not_leader.message(), "etcdserver: not leader");
+    leader
+        .move_leader(MoveLeaderRequest { target_id })
+        .await
+        .unwrap();
+    assert_eq!(cluster.leader().await, target);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_joins_and_leaves() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.put(0, "a", "1").await;
+    let (number, url) = cluster.add_seat();
+    let added = cluster
+        .etcdctl(0, &["member", "add", "m1", &format!("--peer-urls={url}")])
+        .await;
+    assert!(added.contains("added to cluster"), "{added}");
+    cluster.join(number).await;
+    assert_eq!(cluster.get(number, "a").await.as_deref(), Some("1"));
+    // Ids are made of the URLs and the second, so the same URL alone could be the same id.
+    let taken = format!("--peer-urls={url},http://127.0.0.1:1");
+    let (ok, _, err) = etcdctl(&cluster.endpoint(0), &["member", "add", "x", &taken], "").await;
+    assert!(!ok && err.contains("Peer URLs already exists"), "{err}");
+    let id = cluster.handle(number).status().member_id;
+    let remove = testkit::poll(SOON, "the new member may be removed", async || {
+        let (ok, out, err) = etcdctl(
+            &cluster.endpoint(0),
+            &["member", "remove", &format!("{id:x}")],
+            "",
+        )
+        .await;
+        if ok { Ok(out) } else { Err(err) }
+    });
+    assert!(remove.await.unwrap().contains("removed from cluster"));
+    cluster.put(0, "a", "2").await;
+    let members = cluster.etcdctl(0, &["member", "list"]).await;
+    assert_eq!(members.lines().count(), 1, "{members}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_its_folder_does_not_found_again() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.put(0, "a", "1").await;
+    cluster.stop(2).await;
+    std::fs::remove_dir_all(cluster.dir().join("m2")).unwrap();
+    let config = store::config::Config::parse(&cluster.flags(2, "new"), []).unwrap();
+    let error = store::server::Store::build(config).await.err().unwrap();
+    assert!(
+        error.to_string().contains("has already been bootstrapped"),
+        "{error}"
+    );
+}

@@ -1,0 +1,272 @@
+//! Starts members in this process and drives them.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use base::{OnError, Tasks};
+use proto_etcd::etcdserverpb::kv_client::KvClient;
+use proto_etcd::etcdserverpb::{PutRequest, RangeRequest};
+use store::config::Config;
+use store::server::{Handle, Store};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+/// How long anything may take that should happen at once.
+pub(crate) const SOON: u64 = 20;
+
+/// A running member.
+struct Running {
+    stop: CancellationToken,
+    tasks: Tasks,
+    handle: Handle,
+}
+
+/// One seat of a cluster; empty while its member is stopped.
+struct Seat {
+    name: String,
+    peer: u16,
+    client: u16,
+    running: Option<Running>,
+}
+
+/// A cluster of members, by number.
+pub(crate) struct Cluster {
+    dir: TempDir,
+    seats: Vec<Seat>,
+    extra: Vec<String>,
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Cluster {
+    /// Starts `count` members and waits until all of them serve.
+    pub(crate) async fn start(count: usize) -> Self {
+        Self::start_with(count, &[]).await
+    }
+
+    /// The same, with further flags for each.
+    pub(crate) async fn start_with(count: usize, extra: &[&str]) -> Self {
+        let seat = |number| Seat {
+            name: format!("m{number}"),
+            peer: free_port(),
+            client: free_port(),
+            running: None,
+        };
+        let mut cluster = Self {
+            dir: tempfile::tempdir().unwrap(),
+            seats: (0..count).map(seat).collect(),
+            extra: extra.iter().map(|flag| (*flag).to_owned()).collect(),
+        };
+        for number in 0..count {
+            cluster.launch(number, "new").await;
+        }
+        for number in 0..count {
+            cluster.wait_ready(number).await;
+        }
+        cluster
+    }
+
+    /// The flags of a member.
+    pub(crate) fn flags(&self, number: usize, state: &str) -> Vec<String> {
+        let seat = &self.seats[number];
+        let peers: Vec<String> = self
+            .seats
+            .iter()
+            .map(|seat| format!("{}=http://127.0.0.1:{}", seat.name, seat.peer))
+            .collect();
+        let mut flags = vec![
+            format!("--name={}", seat.name),
+            format!("--data-dir={}", self.dir.path().join(&seat.name).display()),
+            format!("--listen-peer-urls=http://127.0.0.1:{}", seat.peer),
+            format!(
+                "--initial-advertise-peer-urls=http://127.0.0.1:{}",
+                seat.peer
+            ),
+            format!("--listen-client-urls=http://127.0.0.1:{}", seat.client),
+            format!("--advertise-client-urls=http://127.0.0.1:{}", seat.client),
+            format!("--initial-cluster={}", peers.join(",")),
+            format!("--initial-cluster-state={state}"),
+        ];
+        flags.extend(self.extra.iter().cloned());
+        flags
+    }
+
+    /// Where the members' folders are.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    async fn launch(&mut self, number: usize, state: &str) {
+        let config = Config::parse(&self.flags(number, state), []).unwrap();
+        let store = testkit::poll(SOON, "a member starts", async || {
+            Store::build(config.clone())
+                .await
+                .map_err(|error| base::report(&error).to_string())
+        });
+        let store = store.await.unwrap();
+        let (stop, tasks, handle) = (CancellationToken::new(), Tasks::new("test"), store.handle());
+        tasks.spawn("member", OnError::Log, store.run(stop.clone()));
+        self.seats[number].running = Some(Running {
+            stop,
+            tasks,
+            handle,
+        });
+    }
+
+    async fn wait_ready(&self, number: usize) {
+        let handle = self.handle(number);
+        let ready = tokio::time::timeout(Duration::from_secs(SOON), handle.wait_ready()).await;
+        assert_eq!(
+            ready,
+            Ok(true),
+            "member {number} never served clients: {:?}",
+            handle.status()
+        );
+    }
+
+    /// Ends a member in order.
+    pub(crate) async fn stop(&mut self, number: usize) {
+        let running = self.seats[number].running.take().unwrap();
+        running.stop.cancel();
+        assert!(
+            running.tasks.shutdown(Duration::from_secs(SOON)).await,
+            "member {number} did not end"
+        );
+    }
+
+    /// Starts a stopped member and waits until it serves.
+    pub(crate) async fn restart(&mut self, number: usize) {
+        self.launch(number, "new").await;
+        self.wait_ready(number).await;
+    }
+
+    /// Starts stopped members together and waits until all of them serve.
+    pub(crate) async fn restart_all(&mut self) {
+        for number in 0..self.seats.len() {
+            self.launch(number, "new").await;
+        }
+        for number in 0..self.seats.len() {
+            self.wait_ready(number).await;
+        }
+    }
+
+    /// Makes a seat for a member that is to join; its number and its peer URL.
+    pub(crate) fn add_seat(&mut self) -> (usize, String) {
+        let number = self.seats.len();
+        let peer = free_port();
+        self.seats.push(Seat {
+            name: format!("m{number}"),
+            peer,
+            client: free_port(),
+            running: None,
+        });
+        (number, format!("http://127.0.0.1:{peer}"))
+    }
+
+    /// Starts a member that was added.
+    pub(crate) async fn join(&mut self, number: usize) {
+        self.launch(number, "existing").await;
+        self.wait_ready(number).await;
+    }
+
+    /// A look at a running member.
+    pub(crate) fn handle(&self, number: usize) -> &Handle {
+        &self.seats[number].running.as_ref().unwrap().handle
+    }
+
+    /// The number of the member that leads.
+    pub(crate) async fn leader(&self) -> usize {
+        let found = testkit::poll(SOON, "a leader", async || {
+            let leads = |seat: &Seat| {
+                seat.running
+                    .as_ref()
+                    .is_some_and(|running| running.handle.status().is_leader())
+            };
+            self.seats
+                .iter()
+                .position(leads)
+                .ok_or_else(|| "nobody leads".to_owned())
+        });
+        found.await.unwrap()
+    }
+
+    /// A member's client address.
+    pub(crate) fn endpoint(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.seats[number].client)
+    }
+
+    /// A connection to a member.
+    pub(crate) async fn channel(&self, number: usize) -> Channel {
+        connect(&self.endpoint(number)).await
+    }
+
+    /// Runs etcdctl against a member; its standard output. It must succeed.
+    pub(crate) async fn etcdctl(&self, number: usize, args: &[&str]) -> String {
+        let (ok, out, err) = etcdctl(&self.endpoint(number), args, "").await;
+        assert!(ok, "etcdctl {args:?}: {out}{err}");
+        out
+    }
+
+    /// Puts through a member.
+    pub(crate) async fn put(&self, number: usize, key: &str, value: &str) {
+        let mut kv = KvClient::new(self.channel(number).await);
+        let request = PutRequest {
+            key: key.to_owned().into(),
+            value: value.to_owned().into(),
+            ..Default::default()
+        };
+        kv.put(request).await.unwrap();
+    }
+
+    /// Reads a key through a member, linearizably.
+    pub(crate) async fn get(&self, number: usize, key: &str) -> Option<String> {
+        let mut kv = KvClient::new(self.channel(number).await);
+        let request = RangeRequest {
+            key: key.to_owned().into(),
+            ..Default::default()
+        };
+        let kvs = kv.range(request).await.unwrap().into_inner().kvs;
+        kvs.first()
+            .map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
+    }
+}
+
+/// A connection to an address.
+pub(crate) async fn connect(endpoint: &str) -> Channel {
+    Channel::from_shared(format!("http://{endpoint}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
+}
+
+/// Runs etcdctl with `input`: whether it succeeded, its output, its complaints.
+pub(crate) async fn etcdctl(endpoint: &str, args: &[&str], input: &str) -> (bool, String, String) {
+    use tokio::io::AsyncWriteExt;
+    let mut child = tokio::process::Command::new(testkit::peer("etcdctl").unwrap())
+        .env("ETCDCTL_ENDPOINTS", endpoint)
+        .args(args)
+        .kill_on_drop(true)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = tokio::time::timeout(Duration::from_secs(SOON), child.wait_with_output());
+    let output = output.await.expect("etcdctl took too long").unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}

@@ -1,0 +1,177 @@
+//! Leases over the wire: they end on time, never early, whoever leads.
+
+use std::time::{Duration, Instant};
+
+use proto_etcd::etcdserverpb::kv_client::KvClient;
+use proto_etcd::etcdserverpb::lease_client::LeaseClient;
+use proto_etcd::etcdserverpb::{
+    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, PutRequest,
+};
+use tonic::Code;
+use tonic::transport::Channel;
+
+use super::harness::{Cluster, SOON};
+
+async fn grant(channel: Channel, ttl: i64) -> i64 {
+    let mut client = LeaseClient::new(channel);
+    client
+        .lease_grant(LeaseGrantRequest { ttl, id: 0 })
+        .await
+        .unwrap()
+        .into_inner()
+        .id
+}
+
+async fn keep_alive(channel: Channel, id: i64) -> i64 {
+    let mut client = LeaseClient::new(channel);
+    let requests = tokio_stream::once(LeaseKeepAliveRequest { id });
+    let mut answers = client
+        .lease_keep_alive(requests)
+        .await
+        .unwrap()
+        .into_inner();
+    answers.message().await.unwrap().unwrap().ttl
+}
+
+async fn put(cluster: &Cluster, key: &str, lease: i64) {
+    let mut kv = KvClient::new(cluster.channel(0).await);
+    kv.put(PutRequest {
+        key: key.to_owned().into(),
+        lease,
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_ends_with_its_keys_and_not_early() {
+    let cluster = Cluster::start(1).await;
+    let started = Instant::now();
+    let id = grant(cluster.channel(0).await, 1).await;
+    put(&cluster, "a", id).await;
+    put(&cluster, "b", id).await;
+    let gone = testkit::poll(SOON, "the keys go", async || {
+        match cluster.get(0, "a").await {
+            None => Ok(()),
+            Some(_) => Err("still there".to_owned()),
+        }
+    });
+    gone.await.unwrap();
+    // Two seconds are the least that is granted.
+    assert!(
+        started.elapsed() >= Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(cluster.get(0, "b").await, None);
+    assert_eq!(keep_alive(cluster.channel(0).await, id).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_lease_stays_whichever_member_is_asked() {
+    let cluster = Cluster::start(3).await;
+    let id = grant(cluster.channel(1).await, 2).await;
+    put(&cluster, "a", id).await;
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut member = 0;
+    while Instant::now() < until {
+        assert_eq!(keep_alive(cluster.channel(member % 3).await, id).await, 2);
+        member += 1;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(cluster.get(2, "a").await.is_some());
+    for member in 0..3 {
+        let mut client = LeaseClient::new(cluster.channel(member).await);
+        let request = LeaseTimeToLiveRequest { id, keys: true };
+        let left = client
+            .lease_time_to_live(request)
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!((left.granted_ttl, left.keys.len()), (2, 1));
+        assert!((0..=2).contains(&left.ttl), "{left:?}");
+        let leases = client
+            .lease_leases(LeaseLeasesRequest {})
+            .await
+            .unwrap()
+            .into_inner()
+            .leases;
+        assert_eq!(leases.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_gives_every_lease_its_time_again() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let other = (leader + 1) % 3;
+    let id = grant(cluster.channel(other).await, 3).await;
+    let mut kv = KvClient::new(cluster.channel(other).await);
+    kv.put(PutRequest {
+        key: "a".into(),
+        lease: id,
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    let changed = Instant::now();
+    cluster.stop(leader).await;
+    let stopped = changed.elapsed();
+    let gone = testkit::poll(SOON, "the key goes", async || {
+        match cluster.get(other, "a").await {
+            None => Ok(()),
+            Some(_) => Err("still there".to_owned()),
+        }
+    });
+    gone.await.unwrap();
+    assert!(
+        changed.elapsed() >= Duration::from_secs(3),
+        "{:?}, of which stopping took {stopped:?}",
+        changed.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_refused_in_etcds_words() {
+    let cluster = Cluster::start(1).await;
+    let mut client = LeaseClient::new(cluster.channel(0).await);
+    let refusal = client
+        .lease_grant(LeaseGrantRequest {
+            ttl: 9_000_000_001,
+            id: 0,
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refusal.code(), refusal.message()),
+        (Code::OutOfRange, "etcdserver: too large lease TTL")
+    );
+    client
+        .lease_grant(LeaseGrantRequest { ttl: 60, id: 5 })
+        .await
+        .unwrap();
+    let refusal = client
+        .lease_grant(LeaseGrantRequest { ttl: 60, id: 5 })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refusal.code(), refusal.message()),
+        (Code::FailedPrecondition, "etcdserver: lease already exists")
+    );
+    let refusal = client
+        .lease_revoke(LeaseRevokeRequest { id: 6 })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refusal.code(), refusal.message()),
+        (Code::NotFound, "etcdserver: requested lease not found")
+    );
+    let missing = client
+        .lease_time_to_live(LeaseTimeToLiveRequest { id: 6, keys: false })
+        .await
+        .unwrap();
+    assert_eq!(missing.into_inner().ttl, -1);
+    assert_eq!(keep_alive(cluster.channel(0).await, 6).await, 0);
+}

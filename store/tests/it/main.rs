@@ -1,0 +1,15 @@
+//! The store as its clients and operators meet it: real sockets, real folders, and the real etcdctl
+//! and etcd as judges. Members run in the test's own process, so that a test can stop one in order;
+//! whole processes are killed elsewhere, with the binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod cluster;
+mod differential;
+mod harness;
+mod http;
+mod lease;
+mod one_member;
+mod tls;
+mod watch;
