@@ -1,0 +1,24 @@
+//! The controllers: each watches a part of the cluster and brings it into the state that its objects ask for.
+//!
+//! Every controller is `mod` (what wakes it), `plan` (what to do: pure) and `act` (doing it). They keep nothing that the
+//! api-server does not hold. One replica leads; standbys only stand for election and list afresh when they win.
+
+mod act;
+pub mod catalog;
+mod command;
+mod deployment;
+mod discovery;
+pub mod driver;
+pub mod error;
+mod gc;
+pub mod informers;
+pub mod metrics;
+mod namespace;
+pub mod options;
+mod owners;
+mod pods;
+mod replicaset;
+mod rootca;
+mod serviceaccount;
+
+pub use command::{main_cloud_controllers, main_controllers, run};

@@ -1,0 +1,15 @@
+//! One pod at a time: filter, score, reserve, permit; then its own task binds it, or its failure
+//! is written down.
+//!
+//! `algorithm`, `filter` and `score` decide without IO; `bind`, `preempt` and `failure` act.
+
+mod algorithm;
+mod bind;
+mod failure;
+mod filter;
+pub mod message;
+mod preempt;
+mod scheduler;
+mod score;
+
+pub use scheduler::{Scheduler, Shared};
