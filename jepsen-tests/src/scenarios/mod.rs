@@ -1,0 +1,136 @@
+//! What can be done to a cluster: each scenario starts one, loads it, breaks it and has the history
+//! judged.
+
+mod kill_all_stores;
+mod plane_kills;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::check::{self, Pauses, Verdict};
+use crate::history::Op;
+use crate::history::{History, Outcome};
+
+/// A run that gives its history.
+type Running = Pin<Box<dyn Future<Output = Result<History>>>>;
+
+/// Something that can be run by name.
+pub struct Scenario {
+    /// As `--scenario` takes it.
+    pub name: &'static str,
+    /// One line.
+    pub what: &'static str,
+    run: fn(PathBuf) -> Running,
+}
+
+const ALL: &[Scenario] = &[
+    Scenario {
+        name: "kill-all-stores",
+        what: "kill -9 of every member of the store at once, again and again, under writes",
+        run: |binary| Box::pin(kill_all_stores::run(binary)),
+    },
+    Scenario {
+        name: "plane-kills",
+        what: "kill -9 of each leading part of the plane in turn; needs an api-server, which is not there yet",
+        run: |binary| Box::pin(plane_kills::run(binary)),
+    },
+];
+
+/// Every scenario.
+pub fn all() -> &'static [Scenario] {
+    ALL
+}
+
+/// The scenario called `name`.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    ALL.iter().find(|scenario| scenario.name == name)
+}
+
+impl Scenario {
+    /// Runs it on clusters started by `binary`.
+    pub async fn run(&self, binary: PathBuf) -> Result<Report> {
+        let history = (self.run)(binary).await?;
+        Ok(Report::of(history))
+    }
+}
+
+/// What came of a run.
+pub struct Report {
+    /// What its clients saw.
+    pub history: History,
+    /// What that proves.
+    pub verdict: Verdict,
+    /// How many writes were acknowledged, refused, and of unknown outcome.
+    pub writes: (usize, usize, usize),
+    pauses: Pauses,
+}
+
+impl Report {
+    fn of(history: History) -> Self {
+        let ops = history.ops();
+        let count = |wanted| {
+            ops.iter()
+                .filter(|op| matches!(op, Op::Write { outcome, .. } if *outcome == wanted))
+                .count()
+        };
+        Self {
+            verdict: check::check(&ops),
+            writes: (
+                count(Outcome::Ok),
+                count(Outcome::Fail),
+                count(Outcome::Info),
+            ),
+            pauses: check::pauses(&ops),
+            history,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let (ok, fail, info) = self.writes;
+        let mut text =
+            format!("{ok} writes acknowledged, {fail} refused, {info} of unknown outcome\n");
+        for (fault, ms) in &self.pauses.writes {
+            let _ = writeln!(text, "{fault:<40} longest pause of writes {ms:>6} ms");
+        }
+        for (component, ms) in &self.pauses.reactions {
+            let _ = writeln!(text, "{component:<40} longest reaction        {ms:>6} ms");
+        }
+        match &self.verdict {
+            Verdict::Valid => text.push_str("valid: every promise was kept\n"),
+            Verdict::Unknown(why) => {
+                let _ = writeln!(text, "could not judge: {why}");
+            }
+            Verdict::Violated(violations) => {
+                let _ = writeln!(text, "VIOLATED, {} times:", violations.len());
+                for violation in violations.iter().take(20) {
+                    let _ = writeln!(text, "  {violation}");
+                }
+            }
+        }
+        text
+    }
+}
+
+/// Reads the final state, and waits until the watcher has seen as much as there is.
+async fn settle(history: &History, read_final: impl AsyncFn() -> Result<usize>) -> Result<()> {
+    let count = read_final().await?;
+    // A watcher that misses something never gets there: the checker says what it missed.
+    let _ = testkit::poll(20, "the watcher to see everything", async || {
+        let seen = history
+            .ops()
+            .iter()
+            .filter(|op| matches!(op, Op::Seen { .. }))
+            .count();
+        if seen >= count {
+            Ok(())
+        } else {
+            Err(format!("{seen} of {count}"))
+        }
+    })
+    .await;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Proves, on real processes, that the store keeps its word through kills.
+
+use anyhow::{Context, Result};
+use jepsen_tests::{Verdict, find};
+
+async fn check(scenario: &str) -> Result<()> {
+    let scenario = find(scenario).context("no such scenario")?;
+    let report = scenario.run(testkit::keelson()?).await?;
+    assert_eq!(report.verdict, Verdict::Valid, "{}", report.text());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_every_member_is_killed_at_once() {
+    check("kill-all-stores").await.unwrap();
+}

@@ -1,0 +1,154 @@
+//! `keelson up`: makes or finds the cluster's folder, starts what is not running, waits until it
+//! is of use, and then either leaves it or shows it until Ctrl-C.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use super::options::Options;
+use super::plan::{self, Machine};
+use super::ports::Ports;
+use super::process::Process;
+use super::ready::Ready;
+use super::spec::{Component, Kind, Spec};
+use super::{control, files, machine, pki, show, status};
+
+/// How often the live status block is drawn.
+const DRAW_EACH: Duration = Duration::from_secs(2);
+
+/// Runs the command. An error leaves no process of a start that failed.
+pub(crate) async fn run(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    ensure!(
+        options.apiservers == 0,
+        "`keelson up` has no api-server to start yet: --apiservers must be 0; upstream's kube-apiserver works on the store that it starts"
+    );
+    let machine = machine::look(&options.data_dir)?;
+    let spec = find_or_plan(options, &machine)?;
+    let mut stop = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    ];
+    let began: Vec<&Component> = spec
+        .components
+        .iter()
+        .filter(|c| Process::of(&machine.dir, c).pid().is_none())
+        .collect();
+    let outcome = tokio::select! { biased;
+        () = any(&mut stop) => Err(anyhow::anyhow!("interrupted before the cluster was ready")),
+        outcome = start(options, &machine.dir, &spec) => outcome,
+    };
+    if let Err(error) = outcome {
+        control::down(&machine.dir, &began)?;
+        return Err(error);
+    }
+    let has_apiserver = spec.of(Kind::Apiserver).next().is_some();
+    say(&show::welcome(
+        &machine.dir,
+        started.elapsed(),
+        has_apiserver,
+    ));
+    say(&format!(
+        "\n{}",
+        show::table(&status::look(&machine.dir, &spec).await)
+    ));
+    if options.detach {
+        return Ok(());
+    }
+    show_until(&mut stop, &machine.dir, &spec).await;
+    say("\nstopping\n");
+    control::down(&machine.dir, &spec.components.iter().collect::<Vec<_>>())
+}
+
+/// The cluster of an earlier start, or a new one.
+fn find_or_plan(options: &Options, machine: &Machine) -> Result<Spec> {
+    let spec = match Spec::load(&machine.dir)? {
+        Some(spec) => spec,
+        None => {
+            let mut ports = Ports::new(options.base_port, plan::ports_needed(options))?;
+            let spec = plan::plan(options, machine, &mut ports)?;
+            pki::prepare(options, machine, &spec)?;
+            spec.save(&machine.dir)?;
+            spec
+        }
+    };
+    let binary = std::env::current_exe().context("find this binary")?;
+    files::write_env(&machine.dir, &spec, &binary)?;
+    Ok(spec)
+}
+
+/// Starts kind by kind, each when what it leans on is ready.
+async fn start(options: &Options, dir: &Path, spec: &Spec) -> Result<()> {
+    let ready = Ready::within(dir, spec, Duration::from_secs(options.timeout));
+    begin(dir, spec, &[Kind::Store])?;
+    say("store …");
+    ready.stores().await?;
+    say(" ready\n");
+    if spec.of(Kind::Apiserver).next().is_none() {
+        return Ok(());
+    }
+    begin(dir, spec, &[Kind::Apiserver])?;
+    say("api-servers …");
+    ready.apiservers().await?;
+    say(" ready\n");
+    begin(
+        dir,
+        spec,
+        &[
+            Kind::Controllers,
+            Kind::Scheduler,
+            Kind::CloudControllers,
+            Kind::Runtime,
+        ],
+    )?;
+    begin(dir, spec, &[Kind::Kubelet, Kind::Proxy])?;
+    say("nodes …");
+    ready.nodes().await?;
+    say(" ready\n");
+    Ok(())
+}
+
+fn begin(dir: &Path, spec: &Spec, kinds: &[Kind]) -> Result<()> {
+    let chosen = spec
+        .components
+        .iter()
+        .filter(|component| kinds.contains(&component.kind));
+    chosen
+        .into_iter()
+        .try_for_each(|component| Process::of(dir, component).start(component))
+}
+
+/// Draws the status block again and again, in place on a terminal, and not at all elsewhere.
+async fn show_until(stop: &mut [Signal; 2], dir: &Path, spec: &Spec) {
+    let is_terminal = std::io::stdout().is_terminal();
+    let lines = spec.components.len() + 1;
+    loop {
+        tokio::select! { biased;
+            () = any(stop) => return,
+            () = sleep(DRAW_EACH) => {}
+        }
+        if is_terminal {
+            let table = show::table(&status::look(dir, spec).await);
+            say(&format!("\x1b[{lines}A\x1b[J{table}"));
+        }
+    }
+}
+
+async fn any(signals: &mut [Signal; 2]) {
+    let [interrupt, terminate] = signals;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// To standard output at once; a closed pipe is no reason to end a cluster.
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}

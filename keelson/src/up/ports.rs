@@ -1,0 +1,37 @@
+//! Ports for the components of a new cluster.
+
+use std::net::TcpListener;
+
+use anyhow::{Context, Result};
+
+/// Hands out ports one by one.
+pub(crate) struct Ports {
+    given: Box<dyn Iterator<Item = u16>>,
+}
+
+impl Ports {
+    /// `count` ports from `base` on, or free ones.
+    pub(crate) fn new(base: Option<u16>, count: u16) -> Result<Self> {
+        if let Some(base) = base {
+            return Ok(Self {
+                given: Box::new(base..=base.saturating_add(count)),
+            });
+        }
+        // All are held until all are known, so that none is given twice.
+        let held: Vec<TcpListener> = (0..count)
+            .map(|_| TcpListener::bind("127.0.0.1:0"))
+            .collect::<Result<_, _>>()?;
+        let ports: Vec<u16> = held
+            .iter()
+            .map(|l| Ok(l.local_addr()?.port()))
+            .collect::<std::io::Result<_>>()?;
+        Ok(Self {
+            given: Box::new(ports.into_iter()),
+        })
+    }
+
+    /// The next one.
+    pub(crate) fn take(&mut self) -> Result<u16> {
+        self.given.next().context("no more ports")
+    }
+}

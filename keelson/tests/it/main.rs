@@ -1,0 +1,5 @@
+//! End to end: clusters started by the binary, used with the real etcdctl and kubectl.
+
+mod bad_input;
+mod run;
+mod store;
