@@ -4,7 +4,8 @@
 //! group-version-kinds. A type has `t` type, `ref` reference, `f` format, `i` items, `m` values of a
 //! map, `d` default, `e` enum, `lt` list type, `lk` list map keys, `mt` map type, `ps` patch
 //! strategy, `pk` patch merge key, and of a field `z`: what a decoder and encoder of Go make of its
-//! zero value, `d` dropped unless it is a struct, `z` dropped, `k` kept, absent for a pointer.
+//! zero value, `d` dropped unless it is a struct, `z` dropped, `k` kept, absent for a pointer; `in`:
+//! the embedded struct that has the field.
 
 use std::collections::BTreeMap;
 
@@ -37,11 +38,17 @@ pub(super) fn read(server: &Server, sources: &Sources) -> Result<Schemas> {
         };
         for (name, schema) in found {
             let mut definition = define(schema);
-            let mut zeros = BTreeMap::new();
-            zero_forms(sources, name, &mut zeros);
-            for (field, form) in zeros {
-                if let Some(field) = definition.get_mut("p").and_then(|p| p.get_mut(&field)) {
-                    field["z"] = form.into();
+            let mut facts = BTreeMap::new();
+            field_facts(sources, name, None, &mut facts);
+            for (field, (zero, embedded)) in facts {
+                let Some(field) = definition.get_mut("p").and_then(|p| p.get_mut(&field)) else {
+                    continue;
+                };
+                if let Some(zero) = zero {
+                    field["z"] = zero.into();
+                }
+                if let Some(embedded) = embedded {
+                    field["in"] = embedded.into();
                 }
             }
             // The kinds that a shared definition (DeleteOptions) belongs to differ per document.
@@ -131,16 +138,29 @@ fn type_of(schema: &Value) -> Map<String, Value> {
     short
 }
 
+/// How a zero field is written, and the embedded struct that it belongs to.
+type Facts = (Option<&'static str>, Option<String>);
+
 /// What Go's encoder does with each field of a struct that is zero. A pointer is left out when it
 /// is nil and written otherwise, which needs no mark.
-fn zero_forms(sources: &Sources, name: &str, forms: &mut BTreeMap<String, &'static str>) {
+fn field_facts(
+    sources: &Sources,
+    name: &str,
+    embedded_in: Option<&str>,
+    facts: &mut BTreeMap<String, Facts>,
+) {
     for field in sources.structs.get(name).into_iter().flatten() {
         if field.json.is_empty() {
             if let Some(embedded) = embedded_name(sources, name, field) {
-                zero_forms(sources, &embedded, forms);
+                let plain = embedded
+                    .rsplit('.')
+                    .next()
+                    .filter(|plain| *plain != "TypeMeta");
+                field_facts(sources, &embedded, plain, facts);
             }
-        } else if !field.is_pointer {
-            forms.insert(field.json.clone(), form(field));
+        } else {
+            let zero = (!field.is_pointer).then(|| form(field));
+            facts.insert(field.json.clone(), (zero, embedded_in.map(str::to_owned)));
         }
     }
 }

@@ -19,7 +19,15 @@ const ENV_NAME: &str = "a valid environment variable name must consist only of p
 pub fn dns1123_label(text: &str) -> Vec<String> {
     let mut faults = too_long(text, LABEL_MAX);
     if !is_label(text) {
-        faults.push(DNS1123_LABEL.to_owned());
+        let is_dotted = is_subdomain(text);
+        faults.push(
+            if is_dotted {
+                "must not contain dots"
+            } else {
+                DNS1123_LABEL
+            }
+            .to_owned(),
+        );
     }
     faults
 }
@@ -61,14 +69,14 @@ pub fn label_key(text: &str) -> Vec<String> {
         }
         _ => {
             return vec![format!(
-                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             )];
         }
     };
     if name.is_empty() {
         faults.push("name part must be non-empty".to_owned());
     } else if name.len() > QUALIFIED_MAX {
-        faults.push(format!("name part {}", at_most(QUALIFIED_MAX)));
+        faults.push(format!("name part {}", at_most_bytes(QUALIFIED_MAX)));
     }
     if !is_qualified(name) {
         faults.push(QUALIFIED_NAME.to_owned());
@@ -78,7 +86,10 @@ pub fn label_key(text: &str) -> Vec<String> {
 
 /// The value of a label; may be empty.
 pub fn label_value(text: &str) -> Vec<String> {
-    let mut faults = too_long(text, LABEL_MAX);
+    let mut faults = Vec::new();
+    if text.len() > LABEL_MAX {
+        faults.push(at_most_bytes(LABEL_MAX));
+    }
     if !text.is_empty() && !is_qualified(text) {
         faults.push(LABEL_VALUE.to_owned());
     }
@@ -162,6 +173,11 @@ pub fn at_most(bytes_max: usize) -> String {
     format!("must be no more than {bytes_max} characters")
 }
 
+/// The same for labels, whose check says it in other words.
+fn at_most_bytes(bytes_max: usize) -> String {
+    format!("must be no more than {bytes_max} bytes")
+}
+
 fn too_long(text: &str, max: usize) -> Vec<String> {
     if text.len() > max {
         vec![at_most(max)]
@@ -209,6 +225,7 @@ mod tests {
             dns1123_label(&"a".repeat(64)),
             ["must be no more than 63 characters"]
         );
+        assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
         assert_eq!(dns1123_subdomain("a..b"), [DNS1123_SUBDOMAIN]);
         assert_eq!(dns1035_label("1a"), [DNS1035_LABEL]);
         assert_eq!(label_key("/x"), ["prefix part must be non-empty"]);

@@ -79,6 +79,19 @@ impl Quantity {
         self.nanos == 0
     }
 
+    /// The same amount rounded up, away from zero, to whole thousandths.
+    pub fn rounded_to_millis(self) -> Self {
+        const MILLI: i128 = NANOS / 1000;
+        let size = self.nanos.unsigned_abs().div_ceil(MILLI.unsigned_abs());
+        let nanos = i128::try_from(size)
+            .unwrap_or(i128::MAX)
+            .saturating_mul(MILLI);
+        Self {
+            nanos: if self.nanos < 0 { -nanos } else { nanos },
+            format: self.format,
+        }
+    }
+
     fn scaled(&self, by: i128) -> i64 {
         let rounded = self.nanos.div_euclid(by) + i128::from(self.nanos.rem_euclid(by) != 0);
         let bound = if rounded < 0 { i64::MIN } else { i64::MAX };
@@ -110,21 +123,87 @@ impl FromStr for Quantity {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        let parts = Parts::read(text)?;
+        let nanos = magnitude(parts.whole, parts.fraction, parts.factor);
+        let nanos = match parts.format {
+            Format::Binary => nanos.min(UNITS_MAX * NANOS),
+            Format::Decimal | Format::Exponent => nanos,
+        };
+        let nanos = if text.starts_with('-') { -nanos } else { nanos };
+        Ok(Self {
+            nanos,
+            format: parts.format,
+        })
+    }
+}
+
+/// How upstream writes a quantity that it was given as `text`: in the canonical form, or as it was
+/// given where that is as short. An amount in a list of resources is rounded up to thousandths.
+pub fn written(text: &str, is_in_list: bool) -> Result<String, Error> {
+    let parts = Parts::read(text)?;
+    let quantity: Quantity = text.parse()?;
+    match parts.kept_scale() {
+        Some(scale) if scale >= -3 || !is_in_list => Ok(text.to_owned()),
+        _ if is_in_list => Ok(quantity.rounded_to_millis().to_string()),
+        _ => Ok(quantity.to_string()),
+    }
+}
+
+/// The parts of a text.
+struct Parts<'a> {
+    whole: &'a str,
+    fraction: &'a str,
+    factor: Factor,
+    format: Format,
+}
+
+impl<'a> Parts<'a> {
+    fn read(text: &'a str) -> Result<Self, Error> {
+        if text.is_empty() {
+            return Err(Error::Format);
+        }
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-        let digits = unsigned
+        let end = unsigned
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(unsigned.len());
-        let (number, suffix) = unsigned.split_at(digits);
+        let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
+        if fraction.contains('.') || (number.is_empty() && !suffix.is_empty()) {
             return Err(Error::Format);
         }
         let (factor, format) = factor(suffix)?;
-        let nanos = magnitude(whole, fraction, factor).min(UNITS_MAX * NANOS);
         Ok(Self {
-            nanos: if text.starts_with('-') { -nanos } else { nanos },
+            whole: whole.trim_start_matches('0'),
+            fraction,
+            factor,
             format,
         })
+    }
+
+    /// The power of ten of the last digit, where upstream keeps the text as it is: it is short, and
+    /// says the amount in the fewest digits.
+    fn kept_scale(&self) -> Option<i32> {
+        const DIGITS_MAX: usize = 18;
+        let whole = if self.whole.is_empty() {
+            "0"
+        } else {
+            self.whole
+        };
+        let shifted = format!("{whole}{}", self.fraction);
+        let value: i64 = shifted.parse().ok()?;
+        match self.factor {
+            Factor::Ten(power) => {
+                let scale = power - i32::try_from(self.fraction.len()).ok()?;
+                let is_short = shifted.len() <= DIGITS_MAX && scale >= -9;
+                let is_least = !shifted.ends_with("000") && !shifted.starts_with('0');
+                (is_short && scale % 3 == 0 && is_least).then_some(scale)
+            }
+            Factor::Two(power) => {
+                let digits = whole.len() + usize::try_from(power).ok()? * 3 / 10 + 1;
+                let is_short = self.fraction.is_empty() && digits <= 15;
+                (is_short && value % 8 != 0).then_some(0)
+            }
+        }
     }
 }
 
@@ -158,6 +237,11 @@ fn factor(suffix: &str) -> Result<(Factor, Format), Error> {
         "P" => decimal(15),
         "E" => decimal(18),
         _ => {
+            let letters = suffix.trim_start_matches(|c: char| "eEinumkKMGTP".contains(c));
+            let digits = letters.strip_prefix(['+', '-']).unwrap_or(letters);
+            if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Error::Format);
+            }
             let power = suffix.strip_prefix(['e', 'E']).ok_or(Error::Suffix)?;
             let power: i32 = power.parse().map_err(|_| Error::Suffix)?;
             Ok((Factor::Ten(power.clamp(-60, 60)), Format::Exponent))
@@ -278,7 +362,8 @@ mod tests {
         assert_eq!(fault(""), Error::Format);
         assert_eq!(fault("a"), Error::Format);
         assert_eq!(fault("1.2.3"), Error::Format);
-        assert_eq!(fault("1x"), Error::Suffix);
+        assert_eq!(fault("1x"), Error::Format);
+        assert_eq!(fault("1kk"), Error::Suffix);
         assert_eq!(fault("1e"), Error::Suffix);
     }
 }

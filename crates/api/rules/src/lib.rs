@@ -2,3 +2,4 @@
 //! between its fields. Pure: objects in, objects or causes out.
 
 pub mod defaults;
+pub mod validate;

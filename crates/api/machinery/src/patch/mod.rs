@@ -4,8 +4,10 @@
 
 mod strategic;
 
-use api_meta::{Gvk, Status};
+use api_meta::{Cause, Gvk, Status};
 use serde_json::Value;
+
+use crate::schema::{self, Fault};
 
 /// Operations in one JSON patch.
 const OPERATIONS_MAX: usize = 10_000;
@@ -52,7 +54,52 @@ pub fn merge(current: &Value, patch: &Value) -> Result<Value, Status> {
 
 /// Kubernetes' own: lists merge by the keys that the kind's type names.
 pub fn strategic(gvk: &Gvk, current: &Value, patch: &Value) -> Result<Value, Status> {
-    strategic::apply(gvk, current, patch).map_err(|error| Status::bad_request(error.to_string()))
+    let patched = strategic::apply(gvk, current, patch).map_err(|error| {
+        if error.is_format() {
+            Status::bad_request(error.to_string())
+        } else {
+            // Upstream has no better code for a patch that fails half-way.
+            Status::failure(500, "", error.to_string())
+        }
+    })?;
+    let wrong = schema::check(gvk, &patched)
+        .into_iter()
+        .find_map(|fault| match fault {
+            Fault::WrongType(text) => Some(text),
+            Fault::Unknown(_) => None,
+        });
+    match wrong {
+        None => Ok(patched),
+        Some(text) => {
+            let shown = strategic::go_text(patch);
+            let cause = Cause::invalid("patch", &shown, &restored(&text));
+            Err(Status::invalid("", "", "", vec![cause]))
+        }
+    }
+}
+
+/// What upstream says of a patched object that does not fit its type, made of what its decoder says
+/// of the same object as a body.
+fn restored(decoder: &str) -> String {
+    let Some((found, wanted)) = decoder
+        .strip_prefix("json: cannot unmarshal ")
+        .and_then(|rest| rest.split_once(" into Go struct field "))
+        .and_then(|(found, rest)| Some((found, rest.rsplit_once(" of type ")?.1)))
+    else {
+        return decoder.to_owned();
+    };
+    let found = match found.split(' ').next() {
+        Some("number") => "int64",
+        Some("array") => "slice",
+        Some("object") => "map",
+        other => other.unwrap_or_default(),
+    };
+    match wanted {
+        list if list.starts_with("[]") => format!("cannot restore slice from {found}"),
+        map if map.starts_with("map[") => format!("cannot restore map from {found}"),
+        name if name.contains('.') => format!("cannot restore struct from: {found}"),
+        plain => format!("unrecognized type: {plain}"),
+    }
 }
 
 #[cfg(test)]

@@ -19,12 +19,30 @@ const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 pub(super) enum Error {
     #[error("error decoding patch: a strategic merge patch must be an object")]
     NotAnObject,
-    #[error("unknown patch type found: {0}")]
-    Directive(String),
+    #[error("unknown patch type: {directive} in map: {map}")]
+    Directive { directive: String, map: String },
+    #[error("merging lists cannot yet be specified in the patch")]
+    MergeInList,
     #[error("map: {item} does not contain declared merge key: {key}")]
     NoKey { item: String, key: String },
-    #[error("invalid list of {0}")]
-    List(String),
+    #[error("invalid patch format of primitive list")]
+    PrimitiveList,
+    #[error("invalid patch format of retainKeys")]
+    RetainKeys,
+    #[error("invalid patch format of setElementOrder list")]
+    SetElementOrder,
+}
+
+impl Error {
+    /// Whether the patch has the wrong form; the rest fails while it is worked in.
+    pub(super) fn is_format(&self) -> bool {
+        match self {
+            Self::NotAnObject | Self::PrimitiveList | Self::RetainKeys | Self::SetElementOrder => {
+                true
+            }
+            Self::Directive { .. } | Self::MergeInList | Self::NoKey { .. } => false,
+        }
+    }
 }
 
 /// Applies `patch` to a copy of `current`.
@@ -79,17 +97,22 @@ fn map(
         .get(PATCH)
         .map(|directive| directive.as_str().unwrap_or_default())
     {
-        None | Some("merge") => {}
+        None => {}
         Some("replace") => return Ok(without_directives(patch)),
         Some("delete") => return Ok(Map::new()),
-        Some(other) => return Err(Error::Directive(other.to_owned())),
+        Some(other) => return Err(unknown(other, patch)),
     }
     let mut merged = current.clone();
     if let Some(keep) = patch.get(RETAIN_KEYS) {
-        let keep = keep
-            .as_array()
-            .ok_or_else(|| Error::List(RETAIN_KEYS.to_owned()))?;
-        merged.retain(|name, _| keep.iter().any(|kept| kept == name));
+        let keep = keep.as_array().ok_or(Error::RetainKeys)?;
+        let is_kept = |name: &String| keep.iter().any(|kept| kept == name);
+        let mut set = patch
+            .iter()
+            .filter(|(name, value)| !name.starts_with('$') && !value.is_null());
+        if set.any(|(name, _)| !is_kept(name)) {
+            return Err(Error::RetainKeys);
+        }
+        merged.retain(|name, _| is_kept(name));
     }
     for (name, value) in patch {
         if let Some(list) = name.strip_prefix(DELETE_FROM) {
@@ -103,7 +126,7 @@ fn map(
             continue;
         };
         let kind = scope.field(list);
-        let order = order.as_array().ok_or_else(|| Error::List(name.clone()))?;
+        let order = order.as_array().ok_or(Error::SetElementOrder)?;
         if let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) {
             let server = current.get(list).and_then(Value::as_array);
             reorder(
@@ -163,60 +186,99 @@ fn merge_key(kind: Option<&Type>) -> Option<&str> {
 }
 
 /// Merges a list; without a key its items are plain values.
-/// Old items stay where they are, new ones come last, unless the patch sets an order.
+///
+/// The items of the patch come in the order of the patch, those that only the server has keep their
+/// order and stand before an item of the patch only where they did so on the server.
 fn list(old: &[Value], new: &[Value], kind: Option<&'static Type>) -> Result<Vec<Value>, Error> {
     let Some(key) = merge_key(kind) else {
         let mut merged = old.to_vec();
         merged.extend(new.iter().filter(|item| !old.contains(item)).cloned());
+        reorder(&mut merged, new, old, None);
         return Ok(merged);
     };
-    let directive = |item: &Value| item.get(PATCH).and_then(Value::as_str).map(str::to_owned);
-    if new
-        .iter()
-        .any(|item| item.get(key).is_none() && directive(item).as_deref() == Some("replace"))
-    {
-        let rest = new.iter().filter(|item| directive(item).is_none());
-        return Ok(rest.cloned().collect());
-    }
-    let inside = Scope::inside(kind.and_then(|kind| kind.items.as_deref()));
-    let mut merged = old.to_vec();
+    let mut server = old.to_vec();
+    let mut plain: Vec<(&Map<String, Value>, &Value)> = Vec::new();
+    let mut is_replaced = false;
+    let empty = Map::new();
     for item in new {
-        let fields = item
-            .as_object()
-            .ok_or_else(|| Error::List("objects".to_owned()))?;
-        let id = fields.get(key).ok_or_else(|| Error::NoKey {
-            item: item.to_string(),
-            key: key.to_owned(),
-        })?;
-        let at = merged.iter().position(|found| found.get(key) == Some(id));
-        match directive(item).as_deref() {
-            Some("delete") => merged.retain(|found| found.get(key) != Some(id)),
-            Some("replace") => {
-                let whole = Value::Object(without_directives(fields));
-                match at.and_then(|at| merged.get_mut(at)) {
-                    Some(slot) => *slot = whole,
-                    None => merged.push(whole),
-                }
+        let fields = item.as_object().unwrap_or(&empty);
+        match fields
+            .get(PATCH)
+            .map(|directive| directive.as_str().unwrap_or_default())
+        {
+            None => plain.push((fields, item)),
+            Some("delete") => {
+                let id = id_of(fields, key)?;
+                server.retain(|found| found.get(key) != Some(id));
             }
-            None | Some("merge") => {
-                let empty = Map::new();
-                let base = at.and_then(|at| merged[at].as_object()).unwrap_or(&empty);
-                let whole = Value::Object(map(base, fields, inside)?);
-                match at.and_then(|at| merged.get_mut(at)) {
-                    Some(slot) => *slot = whole,
-                    None => merged.push(whole),
-                }
-            }
-            Some(other) => return Err(Error::Directive(other.to_owned())),
+            Some("replace") => is_replaced = true,
+            Some("merge") => return Err(Error::MergeInList),
+            Some(other) => return Err(unknown(other, fields)),
         }
     }
+    if is_replaced {
+        return Ok(plain.into_iter().map(|(_, item)| item.clone()).collect());
+    }
+    let inside = Scope::inside(kind.and_then(|kind| kind.items.as_deref()));
+    let mut merged = server.clone();
+    let mut order = Vec::with_capacity(plain.len());
+    for (fields, item) in plain {
+        let id = id_of(fields, key)?;
+        let slot = merged.iter_mut().find(|found| found.get(key) == Some(id));
+        let base = slot
+            .as_ref()
+            .and_then(|found| found.as_object())
+            .unwrap_or(&empty);
+        let whole = Value::Object(map(base, fields, inside)?);
+        match slot {
+            Some(slot) => *slot = whole,
+            None => merged.push(whole),
+        }
+        order.push(item.clone());
+    }
+    reorder(&mut merged, &order, &server, Some(key));
     Ok(merged)
 }
 
+fn id_of<'a>(fields: &'a Map<String, Value>, key: &str) -> Result<&'a Value, Error> {
+    let missing = || Error::NoKey {
+        item: go_map(fields),
+        key: key.to_owned(),
+    };
+    fields.get(key).ok_or_else(missing)
+}
+
+fn unknown(directive: &str, map: &Map<String, Value>) -> Error {
+    Error::Directive {
+        directive: directive.to_owned(),
+        map: go_map(map),
+    }
+}
+
+/// A value as Go prints it in a message.
+pub(super) fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_text).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(map) => go_map(map),
+        other => other.to_string(),
+    }
+}
+
+fn go_map(map: &Map<String, Value>) -> String {
+    let fields: Vec<String> = map
+        .iter()
+        .map(|(name, value)| format!("{name}:{}", go_text(value)))
+        .collect();
+    format!("map[{}]", fields.join(" "))
+}
+
 fn delete_from(merged: &mut Map<String, Value>, list: &str, values: &Value) -> Result<(), Error> {
-    let gone = values
-        .as_array()
-        .ok_or_else(|| Error::List(format!("{DELETE_FROM}{list}")))?;
+    let gone = values.as_array().ok_or(Error::PrimitiveList)?;
     if let Some(items) = merged.get_mut(list).and_then(Value::as_array_mut) {
         items.retain(|item| !gone.contains(item));
     }
@@ -281,7 +343,7 @@ mod tests {
         );
         let patch = containers(json!([{"name": "a", "image": "a:2"}, {"name": "c"}]));
         let merged = containers(json!([
-            {"name": "a", "image": "a:2", "ports": [{"containerPort": 80}]}, {"name": "b"}, {"name": "c"},
+            {"name": "a", "image": "a:2", "ports": [{"containerPort": 80}]}, {"name": "c"}, {"name": "b"},
         ]));
         assert_eq!(deployment(&current, &patch), merged);
     }
@@ -293,11 +355,6 @@ mod tests {
         assert_eq!(
             deployment(&current, &delete),
             containers(json!([{"name": "b"}]))
-        );
-        let replace = containers(json!([{"name": "a", "$patch": "replace", "tty": true}]));
-        assert_eq!(
-            deployment(&current, &replace),
-            containers(json!([{"name": "a", "tty": true}, {"name": "b"}]))
         );
         let whole = containers(json!([{"$patch": "replace"}, {"name": "z"}]));
         assert_eq!(
@@ -354,8 +411,8 @@ mod tests {
         let fault = |patch: Value| apply(&gvk, &json!({}), &patch).unwrap_err();
         assert_eq!(fault(json!([])), Error::NotAnObject);
         assert_eq!(
-            fault(json!({"$patch": "nonsense"})),
-            Error::Directive("nonsense".into())
+            fault(json!({"$patch": "nonsense"})).to_string(),
+            "unknown patch type: nonsense in map: map[$patch:nonsense]"
         );
         assert!(matches!(
             fault(containers(json!([{"image": "x"}]))),

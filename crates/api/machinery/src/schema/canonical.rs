@@ -6,7 +6,7 @@
 //! refused by [`super::check`], which comes first. Only equal forms can be compared by bytes.
 
 use api_meta::Gvk;
-use api_meta::quantity::Quantity;
+use api_meta::quantity;
 use serde_json::{Map, Value};
 
 use super::{Definition, Schemas, Type, Zero};
@@ -77,8 +77,12 @@ impl Walk {
                 let Some(value_type) = kind.values.as_deref() else {
                     return;
                 };
+                let is_resources = value_type.reference.as_deref() == Some(QUANTITY);
                 for value in map.values_mut() {
-                    self.element(value_type, value, depth + 1);
+                    match written(value, true).filter(|_| is_resources) {
+                        Some(text) => *value = text.into(),
+                        None => self.element(value_type, value, depth + 1),
+                    }
                 }
             }
             Value::Number(number) if kind.data_type == "integer" && number.is_f64() => {
@@ -102,7 +106,7 @@ impl Walk {
     fn referenced(&self, name: &str, value: &mut Value, depth: usize) {
         match name {
             QUANTITY => {
-                if let Some(text) = quantity(value) {
+                if let Some(text) = written(value, false) {
                     *value = text.into();
                 }
             }
@@ -199,13 +203,13 @@ fn whole(number: Option<f64>) -> Option<i64> {
     format!("{number:.0}").parse().ok()
 }
 
-fn quantity(value: &Value) -> Option<String> {
+fn written(value: &Value, is_in_list: bool) -> Option<String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    Some(text.parse::<Quantity>().ok()?.to_string())
+    quantity::written(&text, is_in_list).ok()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use api_meta::Gvk;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use canonical::canonicalise;
+pub use canonical::{canonicalise, canonicalise as default};
 pub use check::{Fault, check};
 pub use duplicates::duplicates;
 
@@ -73,6 +73,9 @@ pub struct Type {
     /// The field that tells items apart in a strategic merge patch.
     #[serde(default, rename = "pk")]
     pub patch_merge_key: Option<String>,
+    /// Of a field: the struct inside upstream's type that has it.
+    #[serde(default, rename = "in")]
+    pub embedded: Option<String>,
     /// Of a field: how its zero value is written.
     #[serde(default, rename = "z")]
     pub zero: Zero,

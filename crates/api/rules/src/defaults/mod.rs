@@ -4,6 +4,7 @@
 //! Mirrors the defaulting of kube-apiserver 1.36 for the kinds that it serves by default.
 
 mod batch;
+mod extensions;
 mod pod;
 mod policy;
 mod service;
@@ -57,6 +58,41 @@ const KINDS: &[(&str, &str, Apply)] = &[
         policy::role_binding,
     ),
     ("scheduling.k8s.io", "PriorityClass", policy::priority_class),
+    (
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+        extensions::validating_webhooks,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+        extensions::mutating_webhooks,
+    ),
+    (
+        "autoscaling",
+        "HorizontalPodAutoscaler",
+        extensions::autoscaler,
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "FlowSchema",
+        extensions::flow_schema,
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "PriorityLevelConfiguration",
+        extensions::priority_level,
+    ),
+    (
+        "resource.k8s.io",
+        "ResourceClaim",
+        extensions::resource_claim,
+    ),
+    (
+        "resource.k8s.io",
+        "ResourceClaimTemplate",
+        extensions::resource_claim_template,
+    ),
     ("storage.k8s.io", "StorageClass", storage::storage_class),
     ("storage.k8s.io", "CSIDriver", storage::csi_driver),
 ];

@@ -67,6 +67,13 @@ pub(super) fn network_policy(object: &mut Map<String, Value>) {
         json!(["Ingress"])
     };
     default(spec, "policyTypes", types);
+    for rules in ["ingress", "egress"] {
+        for rule in each(spec, rules) {
+            for port in each(rule, "ports") {
+                default(port, "protocol", "TCP");
+            }
+        }
+    }
 }
 
 /// RoleBinding and ClusterRoleBinding.

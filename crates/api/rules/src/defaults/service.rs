@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{default, default_number, default_text, each, made, text};
+use super::{default, default_text, each, made, text};
 
 /// How long ClientIP affinity lasts: three hours.
 const AFFINITY_SECONDS: i64 = 10_800;
@@ -18,7 +18,7 @@ pub(super) fn service(object: &mut Map<String, Value>) {
     } else if let Some(config) =
         made(spec, "sessionAffinityConfig").and_then(|c| made(c, "clientIP"))
     {
-        default_number(config, "timeoutSeconds", AFFINITY_SECONDS);
+        default(config, "timeoutSeconds", AFFINITY_SECONDS);
     }
     default_text(spec, "type", "ClusterIP");
     for port in each(spec, "ports") {

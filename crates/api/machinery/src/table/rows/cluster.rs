@@ -31,6 +31,11 @@ pub(super) fn node(object: &Value, now: Timestamp) -> Vec<Value> {
             .map_or(NONE, |a| at(a, "/address"))
     };
     let info = |field: &str| at_or(object, &format!("/status/nodeInfo/{field}"), UNKNOWN);
+    let mut kernel = info("kernelVersion").to_owned();
+    let architecture = at(object, "/status/nodeInfo/architecture");
+    if !architecture.is_empty() {
+        kernel = format!("{kernel} ({architecture})");
+    }
     vec![
         status.into(),
         roles(object).into(),
@@ -39,7 +44,7 @@ pub(super) fn node(object: &Value, now: Timestamp) -> Vec<Value> {
         address("InternalIP").into(),
         address("ExternalIP").into(),
         info("osImage").into(),
-        info("kernelVersion").into(),
+        kernel.into(),
         info("containerRuntimeVersion").into(),
     ]
 }
@@ -99,7 +104,11 @@ pub(super) fn event(object: &Value, now: Timestamp) -> Vec<Value> {
             "/reportingComponent",
             "/reportingController",
         ]),
-        first_of(&["/source/host", "/deprecatedSource/host"]),
+        first_of(&[
+            "/source/host",
+            "/deprecatedSource/host",
+            "/reportingInstance",
+        ]),
     ]
     .into_iter()
     .filter(|part| !part.is_empty())

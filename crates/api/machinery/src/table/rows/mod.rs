@@ -9,6 +9,7 @@ mod batch;
 mod cluster;
 mod network;
 mod pod;
+mod policy;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,68 @@ type Cells = fn(&Value, Timestamp) -> Vec<Value>;
 
 /// Group, resource and its cells.
 const RESOURCES: &[(&str, &str, Cells)] = &[
+    ("", "componentstatuses", policy::component_status),
+    ("", "podtemplates", policy::pod_template),
+    ("", "resourcequotas", policy::resource_quota),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicies",
+        policy::admission_policy,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings",
+        policy::admission_binding,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        policy::webhooks,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        policy::admission_policy,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        policy::admission_binding,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "validatingwebhookconfigurations",
+        policy::webhooks,
+    ),
+    ("apiregistration.k8s.io", "apiservices", policy::api_service),
+    (
+        "autoscaling",
+        "horizontalpodautoscalers",
+        policy::autoscaler,
+    ),
+    (
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        policy::signing_request,
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "flowschemas",
+        policy::flow_schema,
+    ),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "prioritylevelconfigurations",
+        policy::priority_level,
+    ),
+    ("resource.k8s.io", "resourceclaims", policy::resource_claim),
+    ("resource.k8s.io", "resourceslices", policy::resource_slice),
+    ("storage.k8s.io", "csidrivers", policy::csi_driver),
+    (
+        "storage.k8s.io",
+        "volumeattributesclasses",
+        policy::volume_attributes_class,
+    ),
     ("", "configmaps", access::config_map),
     ("", "endpoints", network::endpoints),
     ("", "events", cluster::event),
@@ -110,7 +173,11 @@ pub fn is_known(group: &str, resource: &str) -> bool {
 /// The cells of `object`, the name first; one a column of the resource, or name and creation time
 /// where the resource is not known.
 pub fn cells(group: &str, resource: &str, object: &Value, now: Timestamp) -> Vec<Value> {
-    let mut cells = vec![Value::from(api_meta::object::name(object))];
+    let mut name = api_meta::object::name(object).to_owned();
+    if resource == "storageclasses" && storage::is_default_class(object) {
+        name.push_str(" (default)");
+    }
+    let mut cells = vec![Value::from(name)];
     match find(group, resource) {
         // An event is looked at for when and why, so its name comes last.
         Some(make) if resource == "events" => cells = make(object, now),

@@ -79,6 +79,17 @@ pub(super) fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
+/// Whether claims that name no class get this one.
+pub(super) fn is_default_class(object: &Value) -> bool {
+    const MARKS: [&str; 2] = [
+        "storageclass.kubernetes.io/is-default-class",
+        "storageclass.beta.kubernetes.io/is-default-class",
+    ];
+    MARKS
+        .iter()
+        .any(|mark| api_meta::object::annotation(object, mark) == Some("true"))
+}
+
 /// CSINode.
 pub(super) fn csi_node(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![list(object, "/spec/drivers").len().into(), age(object, now)]

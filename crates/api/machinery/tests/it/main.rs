@@ -1,0 +1,7 @@
+//! What a real kube-apiserver 1.36 answered, against what is made of the same input here.
+
+mod columns;
+mod decoded;
+mod patched;
+mod protobuf;
+mod rows;
