@@ -4,6 +4,8 @@
 //! service account and the object that it is bound to exist with the same UID. Existence is asked
 //! of the cache, and of the store before anything is refused because the cache does not know it.
 
+mod error;
+
 use std::sync::Arc;
 
 use api_meta::kinds::Kind;
@@ -17,6 +19,8 @@ use super::user::{CREDENTIAL_ID, UserInfo};
 use crate::authz::builtin_kind;
 use crate::cache::{Object, ObjectReader};
 
+pub use error::Error;
+
 /// Clocks of issuer and verifier may differ by this much.
 const LEEWAY_SECONDS: i64 = 60;
 /// Longer tokens are refused unread. A token of ours has about 1 KiB.
@@ -25,72 +29,6 @@ const TOKEN_BYTES_MAX: usize = 64 * 1024;
 /// their file again are warned about first.
 const WARN_ONLY_SECONDS: i64 = 3607;
 const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
-
-/// Why a token is refused. The texts are upstream's: TokenReview shows them.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Not one of our tokens at all.
-    #[error("invalid bearer token")]
-    NotOurs,
-    /// The token names a key that is not among ours.
-    #[error("invalid signature, no keys found")]
-    NoKey,
-    /// The signature does not fit the key.
-    #[error("error in cryptographic primitive")]
-    Signature,
-    /// Its time is over.
-    #[error("service account token has expired")]
-    Expired,
-    /// Its time has not come.
-    #[error("service account token is not valid yet")]
-    NotYet,
-    /// It claims to come from the future.
-    #[error("service account token is issued in the future")]
-    Future,
-    /// It is meant for others.
-    #[error("token audiences {token:?} is invalid for the target audiences {wanted:?}")]
-    Audience {
-        /// The token's audiences.
-        token: Vec<String>,
-        /// Those of whom one was wanted.
-        wanted: Vec<String>,
-    },
-    /// The service account is gone.
-    #[error("serviceaccounts {0:?} not found")]
-    AccountNotFound(String),
-    /// Another service account has its name now.
-    #[error("service account UID ({now}) does not match claim ({claim})")]
-    AccountReplaced {
-        /// The UID of the present one.
-        now: String,
-        /// The UID in the token.
-        claim: String,
-    },
-    /// The service account is being deleted.
-    #[error("service account {0} has been deleted")]
-    AccountDeleted(String),
-    /// The object that the token was bound to is gone.
-    #[error("service account token has been invalidated")]
-    Invalidated,
-    /// Another object has the name of the one that the token was bound to.
-    #[error("{kind} UID ({now}) does not match service account {word} ref claim ({claim})")]
-    BoundReplaced {
-        /// What it was bound to, in upstream's spelling.
-        kind: &'static str,
-        /// The same in lower case.
-        word: &'static str,
-        /// The UID of the present one.
-        now: String,
-        /// The UID in the token.
-        claim: String,
-    },
-    /// The store could not be asked; try again.
-    #[error("the object behind the token could not be read: {0}")]
-    Unavailable(String),
-    /// This server has no key to sign with.
-    #[error("no service account signing key is configured")]
-    CannotSign,
-}
 
 /// What a token is bound to, beside its service account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

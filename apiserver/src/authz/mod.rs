@@ -1,9 +1,10 @@
 //! What a user may do.
 //!
-//! Reading order: [`attributes`] (the question and the answer), [`rule`] (one permission), [`rbac`],
-//! [`node`], [`chain`] (their order), [`escalation`] (nobody grants what they do not hold),
+//! Reading order: [`attributes`] (the question and the answer), [`rule`] (one permission), [`rbac`]
+//! with its aggregation, [`node`], [`chain`] (their order), [`escalation`] (nobody grants what they do not hold),
 //! [`impersonation`]. It decides on names alone: it never sees a request's body.
 
+mod aggregation;
 pub mod attributes;
 pub mod chain;
 pub mod escalation;

@@ -109,7 +109,10 @@ impl Authorizer for Node {
         }
     }
 
-    fn rules_for(&self, _user: &UserInfo, _namespace: &str) -> UserRules {
+    fn rules_for(&self, user: &UserInfo, _namespace: &str) -> UserRules {
+        if node_name(user).is_none() {
+            return UserRules::default();
+        }
         UserRules {
             rules: Vec::new(),
             incomplete: true,

@@ -10,6 +10,7 @@ use api_meta::kinds::Kind;
 use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 
+use super::aggregation::{RawRole, aggregate_roles};
 use super::rule::Rule;
 use super::{Attributes, Authorizer, Decision, RBAC_GROUP, UserRules, builtin_kind};
 use crate::authn::UserInfo;
@@ -32,7 +33,7 @@ struct Table<T> {
 }
 
 /// Rules by namespace (empty for cluster roles) and name.
-type Roles = HashMap<(String, String), Arc<[Rule]>>;
+pub(super) type Roles = HashMap<(String, String), Arc<[Rule]>>;
 
 /// Bindings by namespace (empty for cluster bindings) and subject.
 type Bindings = HashMap<String, HashMap<Subject, Vec<Arc<Binding>>>>;
@@ -58,13 +59,6 @@ struct Binding {
 }
 
 #[derive(Deserialize)]
-struct RawRole {
-    metadata: RawMeta,
-    #[serde(default)]
-    rules: Option<Vec<Rule>>,
-}
-
-#[derive(Deserialize)]
 struct RawBinding {
     metadata: RawMeta,
     #[serde(default)]
@@ -74,10 +68,12 @@ struct RawBinding {
 }
 
 #[derive(Deserialize)]
-struct RawMeta {
-    name: String,
+pub(super) struct RawMeta {
+    pub(super) name: String,
     #[serde(default)]
-    namespace: String,
+    pub(super) namespace: String,
+    #[serde(default)]
+    pub(super) labels: Option<HashMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -129,18 +125,20 @@ impl<T> Table<T> {
 }
 
 fn compile_roles(reader: &dyn ObjectReader, kind: &Kind) -> Roles {
-    let mut roles = Roles::new();
+    let mut raw = HashMap::new();
     for object in reader.list(kind, None) {
         match serde_json::from_slice::<RawRole>(&object.json) {
             Ok(role) => {
-                let key = (role.metadata.namespace, role.metadata.name);
-                roles.insert(key, role.rules.unwrap_or_default().into());
+                raw.insert(
+                    (role.metadata.namespace.clone(), role.metadata.name.clone()),
+                    role,
+                );
             }
             // A role that cannot be read grants nothing.
             Err(error) => tracing::error!(key = %object.key, %error, "role cannot be read"),
         }
     }
-    roles
+    aggregate_roles(raw)
 }
 
 fn compile_bindings(reader: &dyn ObjectReader, kind: &Kind) -> Bindings {

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Object;
@@ -24,7 +24,7 @@ use super::watcher::{End, Queue};
 pub struct Cache {
     kinds: HashMap<String, Arc<KindCache>>,
     positions: Arc<Positions>,
-    live: AtomicBool,
+    live: watch::Sender<bool>,
 }
 
 /// One kind: what lies under one prefix of the store.
@@ -85,7 +85,7 @@ impl Cache {
         Self {
             kinds,
             positions,
-            live: AtomicBool::new(false),
+            live: watch::channel(false).0,
         }
     }
 
@@ -120,11 +120,18 @@ impl Cache {
 
     /// Whether every kind has been read and is being followed.
     pub fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
+        *self.live.borrow()
     }
 
     pub(super) fn set_live(&self) {
-        self.live.store(true, Ordering::Release);
+        self.live.send_replace(true);
+    }
+
+    /// Waits until the cache is live.
+    // Cancel-safe: nothing is consumed.
+    pub async fn wait_live(&self) {
+        // The sender is `self`, so it cannot go away meanwhile.
+        let _ = self.live.subscribe().wait_for(|live| *live).await;
     }
 }
 
@@ -322,5 +329,4 @@ pub(super) struct Change {
 }
 
 #[cfg(test)]
-#[path = "kind_cache_tests.rs"]
 mod tests;

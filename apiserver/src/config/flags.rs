@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::names::{OBEYED, REFUSED, SWITCHES, TUNING};
 use super::values::{boolean, duration, ip, number, port_range, service_cidrs};
 use super::{Config, KubeletConfig};
+use crate::authz::Mode;
 use crate::storage::EtcdConfig;
 
 /// A command line that cannot be used.
@@ -27,145 +29,103 @@ pub enum FlagError {
         /// What is wrong with it.
         why: String,
     },
-    /// A word that is no flag.
-    #[error("unknown command {0:?} for \"kube-apiserver\"")]
-    Stray(String),
+    /// A single dash with a letter that is no flag.
+    #[error("unknown shorthand flag: '{0}' in {1}")]
+    Shorthand(char, String),
+    /// Dashes without a name behind them.
+    #[error("bad flag syntax: {0}")]
+    Syntax(String),
+    /// Words that are no flags.
+    #[error("\"kube-apiserver\" does not take any arguments, got [{}]", quoted(.0))]
+    Stray(Vec<String>),
     /// The settings do not fit together; all faults at once.
-    #[error("{}", .0.join(", "))]
+    #[error("{}", aggregate(.0))]
     Invalid(Vec<String>),
 }
 
-/// Flags that only tune what this server tunes by itself.
-const TUNING: &[&str] = &[
-    "allow-privileged",
-    "cert-dir",
-    "contention-profiling",
-    "delete-collection-workers",
-    "default-watch-cache-size",
-    "enable-aggregator-routing",
-    "enable-garbage-collector",
-    "enable-logs-handler",
-    "enable-priority-and-fairness",
-    "endpoint-reconciler-type",
-    "etcd-count-metric-poll-period",
-    "etcd-db-metric-poll-interval",
-    "etcd-healthcheck-timeout",
-    "etcd-readycheck-timeout",
-    "external-hostname",
-    "feature-gates",
-    "goaway-chance",
-    "http2-max-streams-per-connection",
-    "kubelet-preferred-address-types",
-    "kubelet-timeout",
-    "lease-reuse-duration-seconds",
-    "livez-grace-period",
-    "log-flush-frequency",
-    "logging-format",
-    "max-connection-bytes-per-sec",
-    "permit-address-sharing",
-    "permit-port-sharing",
-    "profiling",
-    "proxy-client-cert-file",
-    "proxy-client-key-file",
-    "requestheader-allowed-names",
-    "requestheader-client-ca-file",
-    "requestheader-extra-headers-prefix",
-    "requestheader-group-headers",
-    "requestheader-uid-headers",
-    "requestheader-username-headers",
-    "runtime-config",
-    "service-account-extend-token-expiration",
-    "service-account-lookup",
-    "service-account-max-token-expiration",
-    "shutdown-send-retry-after",
-    "shutdown-watch-termination-grace-period",
-    "storage-backend",
-    "storage-initialization-timeout",
-    "storage-media-type",
-    "tls-cipher-suites",
-    "tls-min-version",
-    "vmodule",
-    "watch-cache",
-    "watch-cache-sizes",
-];
+fn quoted(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    quoted.join(" ")
+}
 
-/// Flags that would make the cluster less safe than its operator believes if they were ignored.
-const REFUSED: &[&str] = &[
-    "admission-control-config-file",
-    "audit-log-path",
-    "audit-policy-file",
-    "audit-webhook-config-file",
-    "authentication-config",
-    "authentication-token-webhook-config-file",
-    "authorization-config",
-    "authorization-policy-file",
-    "authorization-webhook-config-file",
-    "egress-selector-config-file",
-    "enable-bootstrap-token-auth",
-    "encryption-provider-config",
-    "etcd-servers-overrides",
-    "kubernetes-service-node-port",
-    "oidc-issuer-url",
-    "service-account-signing-endpoint",
-    "tls-sni-cert-key",
-    "token-auth-file",
-    "tracing-config-file",
-];
+/// Several errors as upstream prints them.
+fn aggregate(faults: &[String]) -> String {
+    match faults {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
 
-/// Flags that may stand without a value.
-const SWITCHES: &[&str] = &[
-    "allow-privileged",
-    "anonymous-auth",
-    "contention-profiling",
-    "enable-aggregator-routing",
-    "enable-bootstrap-token-auth",
-    "enable-garbage-collector",
-    "enable-logs-handler",
-    "enable-priority-and-fairness",
-    "permit-address-sharing",
-    "permit-port-sharing",
-    "profiling",
-    "service-account-extend-token-expiration",
-    "service-account-lookup",
-    "shutdown-send-retry-after",
-    "watch-cache",
-];
+/// What `--help` prints.
+pub fn usage() -> String {
+    let flags: Vec<String> = OBEYED
+        .iter()
+        .map(|flag| format!("      --{flag}"))
+        .collect();
+    format!(
+        "Serves the Kubernetes API over an etcd v3 store.\n\nUsage:\n  kube-apiserver [flags]\n\nFlags (with upstream's meanings; upstream's other flags are accepted without effect, or refused where that would be unsafe):\n{}",
+        flags.join("\n")
+    )
+}
 
 /// Reads the arguments behind the program's name.
 pub fn parse(args: &[String]) -> Result<Config, FlagError> {
     let mut config = defaults();
-    let mut modes = vec!["RBAC".to_owned()];
+    let mut strays = Vec::new();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        let Some(body) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')) else {
-            return Err(FlagError::Stray(arg.clone()));
-        };
-        let (name, value) = match body.split_once('=') {
-            Some((name, value)) => (name, value.to_owned()),
-            None if SWITCHES.contains(&body) => (body, "true".to_owned()),
-            None if !is_known(body) => return Err(FlagError::Unknown(format!("--{body}"))),
-            None => {
-                let value = args
-                    .next()
-                    .ok_or_else(|| FlagError::NoValue(format!("--{body}")))?;
-                (body, value.clone())
-            }
-        };
-        if name == "authorization-mode" {
-            modes = list(&value);
+        if arg == "--" {
+            strays.extend(args.by_ref().cloned());
             continue;
         }
-        set(&mut config, name, &value).map_err(|why| match why {
+        let Some((name, inline)) = split(arg)? else {
+            strays.push(arg.clone());
+            continue;
+        };
+        let value = match inline {
+            Some(value) => value,
+            None if SWITCHES.contains(&name) => "true",
+            None if !is_known(name) => return Err(FlagError::Unknown(format!("--{name}"))),
+            None => args
+                .next()
+                .ok_or_else(|| FlagError::NoValue(format!("--{name}")))?,
+        };
+        set(&mut config, name, value).map_err(|why| match why {
             Fault::Unknown => FlagError::Unknown(format!("--{name}")),
             Fault::Value(why) => FlagError::BadValue {
                 flag: format!("--{name}"),
-                value: value.clone(),
+                value: value.to_owned(),
                 why,
             },
         })?;
     }
-    check(&mut config, &modes)?;
+    if strays.iter().any(|word| !word.is_empty()) {
+        return Err(FlagError::Stray(strays));
+    }
+    check(&mut config)?;
     Ok(config)
+}
+
+/// The name of a flag and the value that stands in the same word; none for a word that is no flag.
+fn split(arg: &str) -> Result<Option<(&str, Option<&str>)>, FlagError> {
+    let Some(body) = arg.strip_prefix("--") else {
+        return match arg.strip_prefix('-').and_then(|rest| rest.chars().next()) {
+            None => Ok(None),
+            // The one flag with a short form: -v 4, -v4 and -v=4.
+            Some('v') => {
+                let inline = arg.trim_start_matches("-v").trim_start_matches('=');
+                Ok(Some(("v", Some(inline).filter(|value| !value.is_empty()))))
+            }
+            Some(letter) => Err(FlagError::Shorthand(letter, arg.to_owned())),
+        };
+    };
+    if body.starts_with(['-', '=']) {
+        return Err(FlagError::Syntax(arg.to_owned()));
+    }
+    Ok(Some(match body.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (body, None),
+    }))
 }
 
 fn defaults() -> Config {
@@ -183,6 +143,7 @@ fn defaults() -> Config {
         service_account_signing_key_file: PathBuf::new(),
         service_account_issuers: Vec::new(),
         api_audiences: Vec::new(),
+        authorization_modes: vec![Mode::Rbac],
         anonymous_auth: true,
         service_cidrs: Vec::new(),
         node_ports: (30000, 32767),
@@ -213,7 +174,7 @@ impl From<String> for Fault {
 fn is_known(name: &str) -> bool {
     let mut scratch = defaults();
     // A value that no type takes: the fault tells a bad value from an unknown name.
-    name == "authorization-mode" || !matches!(set(&mut scratch, name, "?"), Err(Fault::Unknown))
+    !matches!(set(&mut scratch, name, "?"), Err(Fault::Unknown))
 }
 
 fn set(config: &mut Config, name: &str, value: &str) -> Result<(), Fault> {
@@ -238,6 +199,12 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), Fault> {
         "service-account-issuer" => config.service_account_issuers.push(value.to_owned()),
         "service-account-jwks-uri" => {}
         "api-audiences" => config.api_audiences = list(value),
+        "authorization-mode" => {
+            config.authorization_modes = list(value)
+                .iter()
+                .map(|mode| mode.parse())
+                .collect::<Result<_, _>>()?;
+        }
         "anonymous-auth" => config.anonymous_auth = boolean(value)?,
         "service-cluster-ip-range" => config.service_cidrs = service_cidrs(value)?,
         "service-node-port-range" => config.node_ports = port_range(value)?,
@@ -280,7 +247,7 @@ fn level(verbosity: u8) -> &'static str {
     }
 }
 
-fn check(config: &mut Config, modes: &[String]) -> Result<(), FlagError> {
+fn check(config: &mut Config) -> Result<(), FlagError> {
     let mut faults = Vec::new();
     let mut must = |given: bool, fault: &str| {
         if !given {
@@ -319,18 +286,21 @@ fn check(config: &mut Config, modes: &[String]) -> Result<(), FlagError> {
         "--kubelet-client-certificate and --kubelet-client-key must be given together",
     );
     must(
-        modes.iter().any(|mode| mode == "RBAC"),
+        config
+            .authorization_modes
+            .iter()
+            .enumerate()
+            .all(|(at, mode)| !config.authorization_modes[..at].contains(mode)),
+        "--authorization-mode has mode specified more than once",
+    );
+    must(
+        config.authorization_modes.contains(&Mode::Rbac),
         "--authorization-mode must contain RBAC: a server that allows everything is not supported",
     );
-    for mode in modes
-        .iter()
-        .filter(|mode| !matches!(mode.as_str(), "RBAC" | "Node"))
-    {
-        must(
-            false,
-            &format!("authorization mode {mode:?} is not supported yet"),
-        );
-    }
+    must(
+        !config.authorization_modes.contains(&Mode::AlwaysAllow),
+        "--authorization-mode AlwaysAllow is not supported",
+    );
     if !faults.is_empty() {
         return Err(FlagError::Invalid(faults));
     }
@@ -397,8 +367,33 @@ mod tests {
             "invalid argument \"abc\" for \"--secure-port\" flag: strconv.ParseInt: parsing \"abc\": invalid syntax"
         );
         assert!(text(&["--encryption-provider-config", "x"]).contains("not supported yet"));
-        assert!(text(&["stray"]).contains("unknown command \"stray\""));
+        let out_of_range = "strconv.ParseInt: parsing \"70000\": value out of range";
+        assert!(text(&["--secure-port=70000"]).ends_with(out_of_range));
+        assert_eq!(text(&["-x"]), "unknown shorthand flag: 'x' in -x");
+        assert_eq!(text(&["---v=4"]), "bad flag syntax: ---v=4");
+        assert_eq!(
+            text(&["stray", "--", "--secure-port"]),
+            "\"kube-apiserver\" does not take any arguments, got [\"stray\" \"--secure-port\"]"
+        );
         assert!(text(&["--authorization-mode=AlwaysAllow"]).contains("must contain RBAC"));
+        assert!(text(&["--authorization-mode=RBAC,RBAC"]).contains("more than once"));
+        for form in ["-v=4", "-v4", "--v=4"] {
+            assert_eq!(with(&[form]).unwrap().log_level, "info,apiserver=debug");
+        }
+    }
+
+    #[test]
+    fn every_flag_that_is_listed_is_known() {
+        for name in super::OBEYED
+            .iter()
+            .chain(super::TUNING)
+            .chain(super::REFUSED)
+        {
+            assert!(super::is_known(name), "{name}");
+        }
+        for name in super::SWITCHES {
+            assert!(super::is_known(name), "{name}");
+        }
     }
 
     #[test]

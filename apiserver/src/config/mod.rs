@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::authz::Mode;
 use crate::storage::EtcdConfig;
 
 mod flags;
+mod names;
 mod values;
 
-pub use flags::{FlagError, parse};
+pub use flags::{FlagError, parse, usage};
 
 /// Everything that a server is told.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub service_account_issuers: Vec<String>,
     /// Audiences that tokens may be for; empty: the issuers.
     pub api_audiences: Vec<String>,
+    /// The authorizers in their order.
+    pub authorization_modes: Vec<Mode>,
     /// Whether requests without credentials are let through as `system:anonymous`.
     pub anonymous_auth: bool,
     /// Where the addresses of Services come from; one range for each family at most.

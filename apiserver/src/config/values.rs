@@ -59,8 +59,14 @@ pub(super) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String>
 where
     T::Err: Display,
 {
-    text.parse()
-        .map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+    text.parse().map_err(|_| {
+        // A number that Go reads and that does not fit here.
+        let why = match text.parse::<i128>() {
+            Ok(_) => "value out of range",
+            Err(_) => "invalid syntax",
+        };
+        format!("strconv.ParseInt: parsing {text:?}: {why}")
+    })
 }
 
 /// An IP address.

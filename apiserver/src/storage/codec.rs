@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use api_meta::Gvk;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -33,9 +34,17 @@ pub fn to_json(stored: &Bytes) -> Result<Cow<'_, Bytes>, Error> {
     if !stored.starts_with(PROTOBUF) {
         return Ok(Cow::Borrowed(stored));
     }
-    let (_, value) = api_machinery::protobuf::decode(stored)
+    let (gvk, mut value) = api_machinery::protobuf::decode(stored)
         .map_err(|error| Error::Protobuf(error.to_string()))?;
+    // Their defaults may be those of another version, and their zero values are left out.
+    canonicalise(&gvk, &mut value);
     Ok(Cow::Owned(serde_json::to_vec(&value)?.into()))
+}
+
+/// Brings an object into its one written form: defaults come, unknown fields go.
+pub fn canonicalise(gvk: &Gvk, object: &mut Value) {
+    api_rules::defaults::apply(gvk, object);
+    api_machinery::schema::canonicalise(gvk, object);
 }
 
 /// The canonical bytes of an object, without its resourceVersion: the store's revision is that.

@@ -23,6 +23,8 @@ use super::error::{Error, Verdict, classify};
 
 /// One try at one member. A stopped process answers nothing, so this bounds a failover.
 const TRY_MAX: Duration = Duration::from_secs(5);
+/// The same for a write: it is small, and its caller looks at what became of it before it goes on.
+const WRITE_TRY_MAX: Duration = Duration::from_secs(3);
 /// All tries of one call together; below the deadline of a request so that it can still answer.
 const CALL_MAX: Duration = Duration::from_secs(20);
 /// A page of objects or the events of a catch-up exceed the usual 4 MiB by far.
@@ -154,7 +156,7 @@ impl Etcd {
         loop {
             let (place, _, channel) = self.member();
             let mut client = KvClient::new(channel).max_decoding_message_size(DECODE_BYTES_MAX);
-            match timeout(TRY_MAX, client.txn(with_leader(request.clone()))).await {
+            match timeout(WRITE_TRY_MAX, client.txn(with_leader(request.clone()))).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => match classify(status) {
                     Verdict::Final(error) => return Err(error),

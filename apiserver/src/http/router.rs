@@ -1,0 +1,183 @@
+//! From an authorized request to the one that answers it. Routes are data: the table of kinds.
+
+use api_meta::kinds::{Kind, Kinds};
+use api_meta::status::Status;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::body::{self, Body};
+use super::negotiate::Form;
+use super::request_info::RequestInfo;
+use super::resource::{Call, context};
+use super::stack::Stack;
+use super::subresource::Take;
+use super::{decode, documents, errors, kubelet, render};
+use crate::authn::UserInfo;
+use crate::registry::context::RequestContext;
+use crate::registry::query::Query;
+use crate::reviews::Question;
+
+/// What a warning of ours is marked with: a miscellaneous persistent warning.
+const WARNING: &str = "299";
+/// Texts of warnings in one answer at most.
+const WARNING_BYTES_MAX: usize = 4096;
+
+/// Answers a request.
+pub(super) async fn route(
+    stack: &Stack,
+    info: &RequestInfo,
+    query: &Query,
+    user: UserInfo,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    if !info.is_resource {
+        return documents::respond(stack, info, query, request.headers(), request.method()).await;
+    }
+    let kind = Kinds::builtin()
+        .by_resource(&info.group, &info.version, &info.resource)
+        .filter(|kind| info.fits(kind))
+        .ok_or_else(Status::unknown_path)?;
+    let ctx = context(user, query)?;
+    let answered = resource(stack, &ctx, kind, info, query, request).await;
+    let mut response = answered.unwrap_or_else(|status| errors::respond(&status));
+    add_warnings(response.headers_mut(), &ctx);
+    Ok(response)
+}
+
+async fn resource(
+    stack: &Stack,
+    ctx: &RequestContext,
+    kind: &'static Kind,
+    info: &RequestInfo,
+    query: &Query,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    let connects = matches!(
+        info.subresource.as_str(),
+        "log" | "exec" | "attach" | "portforward"
+    );
+    if connects && info.group.is_empty() && info.resource == "pods" {
+        return kubelet::respond(stack, ctx, kind, info, query, request).await;
+    }
+    let (parts, incoming) = request.into_parts();
+    let call = Call {
+        stack,
+        ctx,
+        kind,
+        info,
+        query,
+        headers: &parts.headers,
+    };
+    if matches!(info.verb, "get" | "list" | "watch") {
+        return read(&call).await;
+    }
+    let body = body::read(incoming)
+        .await
+        .map_err(|error| errors::of_body(&error))?;
+    if let Some(answer) = review(&call, &body).await {
+        return answer;
+    }
+    write(&call, &body).await
+}
+
+async fn read(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let Call { kind, info, .. } = call;
+    match (info.subresource.as_str(), info.verb) {
+        ("", verb) if !kind.has_verb(verb) => Err(Status::method_not_served()),
+        ("", "list") => call.list().await,
+        ("", "watch") => call.watch().await,
+        ("", _) => call.get().await,
+        (subresource, _) if kind.subresource(subresource).is_none() => Err(Status::unknown_path()),
+        ("scale", "get") => call.scale(&Bytes::new()).await,
+        ("proxy", _) => Err(no_proxy()),
+        ("status" | "approval" | "ephemeralcontainers" | "resize", "get") => call.get().await,
+        _ => Err(Status::method_not_served()),
+    }
+}
+
+async fn write(call: &Call<'_>, body: &Bytes) -> Result<Response<Body>, Status> {
+    let Call { kind, info, .. } = call;
+    match (info.subresource.as_str(), info.verb) {
+        ("", "create") if info.resource == "bindings" && info.group.is_empty() => {
+            let pods = Kinds::builtin()
+                .by_resource("", "v1", "pods")
+                .ok_or_else(Status::unknown_path)?;
+            call.bind(body, pods).await
+        }
+        ("", verb) if !kind.has_verb(verb) || !kind.is_stored() => Err(Status::method_not_served()),
+        ("", "create") if !info.name.is_empty() => Err(Status::method_not_served()),
+        ("", "create") => call.create(body).await,
+        ("", "update") => call.update(body).await,
+        ("", "patch") => call.patch(body).await,
+        ("", "delete") => call.delete(body).await,
+        ("", "deletecollection") => call.delete_collection(body).await,
+        (subresource, _) if kind.subresource(subresource).is_none() => Err(Status::unknown_path()),
+        ("status", "update") => call.update(body).await,
+        ("status", "patch") => call.patch(body).await,
+        ("scale", _) => call.scale(body).await,
+        ("binding", "create") => call.bind(body, kind).await,
+        ("eviction", "create") => call.evict(body).await,
+        ("finalize", "update") => call.finalize(body).await,
+        ("approval", _) => call.part(body, Take::At("/status/conditions")).await,
+        ("ephemeralcontainers", _) => call.part(body, Take::At("/spec/ephemeralContainers")).await,
+        ("resize", _) => call.part(body, Take::Resources).await,
+        ("proxy", _) => Err(no_proxy()),
+        _ => Err(Status::method_not_served()),
+    }
+}
+
+fn no_proxy() -> Status {
+    Status::failure(
+        501,
+        "NotImplemented",
+        "the proxy subresource is not supported yet",
+    )
+}
+
+/// Questions that are asked by creating an object.
+async fn review(call: &Call<'_>, body: &Bytes) -> Option<Result<Response<Body>, Status>> {
+    let Call {
+        stack, ctx, info, ..
+    } = call;
+    let question = Question {
+        group: &info.group,
+        resource: &info.resource,
+        subresource: &info.subresource,
+        namespace: &info.namespace,
+        name: &info.name,
+    };
+    if info.verb != "create" || !question.is_review() {
+        return None;
+    }
+    let content_type = call.header(CONTENT_TYPE);
+    let answer = async {
+        let body = decode::decode(content_type, body)?.value;
+        let warn = |text: String| ctx.warn(text);
+        let answer = stack
+            .reviews
+            .handle(&question, body, &ctx.user, &warn)
+            .await?;
+        render::value(&answer, Form::default(), StatusCode::CREATED)
+    };
+    Some(answer.await)
+}
+
+fn add_warnings(headers: &mut HeaderMap, ctx: &RequestContext) {
+    let name = HeaderName::from_static("warning");
+    let mut bytes = 0;
+    for text in ctx.take_warnings() {
+        bytes += text.len();
+        if bytes > WARNING_BYTES_MAX {
+            return;
+        }
+        let quoted = text
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace(['\n', '\r'], " ");
+        if let Ok(value) = HeaderValue::from_str(&format!("{WARNING} - \"{quoted}\"")) {
+            headers.append(name.clone(), value);
+        }
+    }
+}
