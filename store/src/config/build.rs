@@ -134,10 +134,13 @@ fn logging(values: &Values) -> Logging {
     };
     // The libraries speak of every retry and every connection; an operator asked for the store's own words.
     let libraries = if level == "debug" { "info" } else { "warn" };
+    // openraft's core reports calls that come after its orderly end as errors; a fatal end of it is
+    // reported by the store itself.
+    let libraries = format!(
+        "openraft={libraries},openraft::raft::raft_inner=off,h2={libraries},hyper={libraries},rustls={libraries}"
+    );
     Logging {
-        filter: format!(
-            "{level},openraft={libraries},h2={libraries},hyper={libraries},rustls={libraries}"
-        ),
+        filter: format!("{level},{libraries}"),
         format: if values.text("log-format") == "console" {
             Format::Text
         } else {

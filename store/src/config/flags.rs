@@ -327,7 +327,14 @@ fn check_form(flag: &Flag, value: &str) -> Result<(), String> {
     match flag.kind {
         Kind::Bool => text::boolean(value).map(drop),
         Kind::Unsigned => text::unsigned(value, u64::MAX).map(drop),
-        Kind::Unsigned32 => text::unsigned(value, u64::from(u32::MAX)).map(drop),
+        Kind::Unsigned32 => match text::unsigned(value, u64::from(u32::MAX)) {
+            Ok(_) => Ok(()),
+            // This one flag shows the words of the function that reads it.
+            Err(why) => {
+                let why = why.replace("parse error", "invalid syntax");
+                Err(format!("strconv.ParseUint: parsing {value:?}: {why}"))
+            }
+        },
         Kind::Signed => text::signed(value).map(drop),
         Kind::Duration => text::duration(value).map(drop),
         Kind::Text | Kind::List => Ok(()),

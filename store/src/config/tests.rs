@@ -144,6 +144,10 @@ fn a_line_that_cannot_be_read_ends_with_2() {
             "invalid value \"http://127.0.0.1\" for flag -listen-peer-urls: URL address does not have the form \"host:port\": http://127.0.0.1",
         ),
         (
+            &["--listen-peer-urls=http://127.0.0.1:x"],
+            "invalid value \"http://127.0.0.1:x\" for flag -listen-peer-urls: parse \"http://127.0.0.1:x\": invalid port \":x\" after host",
+        ),
+        (
             &["--feature-gates=Foo=true"],
             "invalid value \"Foo=true\" for flag -feature-gates: unrecognized feature gate: Foo",
         ),

@@ -33,6 +33,14 @@ pub enum UrlError {
     /// No port.
     #[error("URL address does not have the form \"host:port\": {0}")]
     HostPort(String),
+    /// A port that is no number.
+    #[error("parse {text:?}: invalid port {port:?} after host")]
+    Port {
+        /// The URL.
+        text: String,
+        /// The port, with its colon.
+        port: String,
+    },
     /// Something after the port.
     #[error("URL must not contain a path: {0}")]
     Path(String),
@@ -71,8 +79,14 @@ impl Url {
         };
         if matches!(scheme, Scheme::Http | Scheme::Https) {
             let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-            if split_host_port(authority).is_none() {
+            let Some((_, port)) = split_host_port(authority) else {
                 return Err(UrlError::HostPort(text.into()));
+            };
+            if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(UrlError::Port {
+                    text: text.into(),
+                    port: format!(":{port}"),
+                });
             }
             if authority.len() != rest.len() {
                 return Err(UrlError::Path(text.into()));

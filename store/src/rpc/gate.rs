@@ -134,13 +134,20 @@ pub(super) async fn gate(
     };
     let started = Instant::now();
     context.metrics.grpc_started(method);
-    let response = match admit(&context, method, request.headers()) {
+    let mut response = match admit(&context, method, request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(error) => Status::from(error).into_http::<axum::body::Body>(),
+        Err(error) => Status::from(error).into_http(),
     };
     let took = started.elapsed();
     // A refusal is in the headers; a stream's own end comes later and is not counted here.
-    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    let mut code = Code::Ok;
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        code = status.code();
+        if let Some(status) = as_go_says(&status) {
+            code = status.code();
+            response = status.into_http();
+        }
+    }
     if method.shape == Shape::Unary || code != Code::Ok {
         context.metrics.grpc_handled(method, code, took);
     }
@@ -149,6 +156,18 @@ pub(super) async fn gate(
         tracing::warn!(service = method.service, method = method.name, took_ms, code = ?code, "request stats");
     }
     response
+}
+
+/// The transport's words for a message that is too large, in those of the library that etcd uses:
+/// clients look for them. None for anything else.
+fn as_go_says(status: &Status) -> Option<Status> {
+    let numbers = status
+        .message()
+        .strip_prefix("Error, decoded message length too large: found ")?
+        .strip_suffix(" bytes")?;
+    let (found, limit) = numbers.split_once(" bytes, the limit is: ")?;
+    let words = format!("grpc: received message larger than max ({found} vs. {limit})");
+    Some(Status::resource_exhausted(words))
 }
 
 fn admit(context: &Context, method: &Method, headers: &HeaderMap) -> Result<(), Error> {
@@ -166,4 +185,32 @@ pub(super) fn requires_leader(headers: &HeaderMap) -> bool {
     headers
         .get("hasleader")
         .is_some_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+
+    use super::{Method, as_go_says};
+
+    #[test]
+    fn only_methods_that_exist_are_known() {
+        assert!(Method::of("/etcdserverpb.KV/Range").is_some_and(Method::is_for_learners));
+        assert!(Method::of("/etcdserverpb.KV/Put").is_some_and(|put| !put.is_for_learners()));
+        assert!(Method::of("/etcdserverpb.KV/Nothing").is_none());
+        assert!(Method::of("health").is_none());
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_refused_in_gos_words() {
+        let words =
+            "Error, decoded message length too large: found 30 bytes, the limit is: 20 bytes";
+        let status = as_go_says(&Status::out_of_range(words)).unwrap();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(
+            status.message(),
+            "grpc: received message larger than max (30 vs. 20)"
+        );
+        assert!(as_go_says(&Status::out_of_range("etcdserver: too large lease TTL")).is_none());
+    }
 }

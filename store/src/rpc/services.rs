@@ -59,8 +59,8 @@ pub async fn not_found(request: Request) -> Response {
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if is_grpc {
-        let method = request.uri().path();
-        tonic::Status::unimplemented(format!("unknown method {method}")).into_http()
+        let service = request.uri().path().split('/').nth(1).unwrap_or_default();
+        tonic::Status::unimplemented(format!("unknown service {service}")).into_http()
     } else {
         (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
     }

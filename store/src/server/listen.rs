@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
@@ -10,27 +11,29 @@ use crate::config::{Config, Url};
 /// How many connections wait in the kernel.
 const BACKLOG: u32 = 1024;
 
-/// Why a socket is not bound; the words are those that etcd's users know.
+/// Why a socket is not bound; the words are those that etcd's users know. They hold the kernel's, so
+/// there is no source behind them: a report would say the same twice.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// A TCP socket.
-    #[error("listen tcp {address}: bind: {}", words(source))]
+    #[error("listen tcp {address}: bind: {}", words(cause))]
     Tcp {
         /// What was asked for.
         address: String,
         /// Why not.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// A Unix socket.
-    #[error("listen unix {path}: bind: {}", words(source))]
+    #[error("listen unix {path}: bind: {}", words(cause))]
     Unix {
         /// What was asked for.
         path: String,
         /// Why not.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
+    /// A number that no port has.
+    #[error("listen tcp: address {0}: invalid port")]
+    Port(String),
     /// A name that stands for no address.
     #[error("listen tcp {0}: lookup failed")]
     Lookup(String),
@@ -95,7 +98,10 @@ async fn bind_tcp(host: &str, port: &str, reuse_port: bool) -> Result<TcpListene
     } else {
         format!("{host}:{port}")
     };
-    let failed = |address: String| move |source| ListenError::Tcp { address, source };
+    if port.parse::<u16>().is_err() {
+        return Err(ListenError::Port(port.to_owned()));
+    }
+    let failed = |address: String| move |cause| ListenError::Tcp { address, cause };
     let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(&text)
         .await
         .map_err(|_| ListenError::Lookup(text.clone()))?
@@ -121,21 +127,23 @@ async fn bind_tcp(host: &str, port: &str, reuse_port: bool) -> Result<TcpListene
 }
 
 fn bind_unix(path: &str) -> Result<UnixListener, ListenError> {
-    // A socket file outlives its process. One that nobody answers at is left over.
-    if std::os::unix::net::UnixStream::connect(path).is_err() {
+    // A socket file outlives its process. One that nobody answers at is left over; what is no socket
+    // belongs to somebody else.
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ListenError::Unix {
                     path: path.into(),
-                    source: error,
+                    cause: error,
                 });
             }
             _ => {}
         }
     }
-    UnixListener::bind(path).map_err(|source| ListenError::Unix {
+    UnixListener::bind(path).map_err(|cause| ListenError::Unix {
         path: path.into(),
-        source,
+        cause,
     })
 }
 

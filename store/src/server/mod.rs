@@ -9,6 +9,7 @@ mod leaderless;
 mod listen;
 mod publish;
 mod serve;
+mod settings;
 mod start;
 mod store;
 

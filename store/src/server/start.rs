@@ -1,5 +1,7 @@
 //! Why a member does not start.
 
+use std::path::PathBuf;
+
 use super::listen::ListenError;
 use crate::consensus::Fatal;
 use crate::data_dir::DataDirError;
@@ -44,8 +46,18 @@ pub enum StartError {
     #[error("error validating peerURLs: {0}")]
     JoinMismatch(String),
     /// The state cannot be opened.
-    #[error("open the state machine")]
-    State(#[source] Fatal),
+    #[error(
+        "open the state in {}: restore the data directory, or remove the member from its cluster \
+         and add it again with an empty folder",
+        path.display()
+    )]
+    State {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Fatal,
+    },
     /// Consensus cannot be started.
     #[error("start consensus")]
     Consensus(#[source] crate::consensus::StartError),

@@ -11,17 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::{Bound, Listeners};
 use super::serve::{Door, accept};
+use super::settings::{consensus_config, need_tls, open_machine, rpc_limits, server_tls};
 use super::start::StartError;
 use super::{compactor, founding, leaderless, publish};
-use crate::apply::{Machine, MachineOptions, View};
 use crate::config::{Config, Url};
-use crate::consensus::{self, Consensus, ConsensusConfig, Fatal, PeerTls, RaftConsensus, Status};
+use crate::consensus::{self, Consensus, Fatal, RaftConsensus, Status};
 use crate::data_dir::{DataDir, Identity};
 use crate::lease::expiry::Lessor;
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::rpc::{self, Context, Ids, Limits, Parts};
-use crate::tls::{self, ServerTls};
+use crate::rpc::{self, Context, Ids, Parts};
+use crate::tls::ServerTls;
 
 /// A member that is ready to run. Its sockets are bound and its folder is taken.
 pub struct Store {
@@ -367,92 +367,4 @@ impl Store {
             }
         }
     }
-}
-
-async fn open_machine(config: &Config, dir: &DataDir) -> Result<(Machine, View), StartError> {
-    let state = dir.state();
-    let quota = u64::try_from(limits::quota_or_default(config.quota_bytes)).ok();
-    let options = MachineOptions {
-        quota_bytes: quota,
-        ..MachineOptions::default()
-    };
-    let opened = tokio::task::spawn_blocking(move || Machine::open(&state, options)).await;
-    opened
-        .map_err(StartError::Thread)?
-        .map_err(StartError::State)
-}
-
-fn consensus_config(
-    config: &Config,
-    dir: &DataDir,
-    identity: &Identity,
-) -> Result<ConsensusConfig, StartError> {
-    Ok(ConsensusConfig {
-        member_id: identity.member_id,
-        cluster_id: identity.cluster_id,
-        dir: dir.log().to_path_buf(),
-        staging_dir: dir.staging(),
-        heartbeat_ms: config.heartbeat_ms,
-        election_ms: config.election_ms,
-        snapshot_catchup_entries: config.snapshot_catchup_entries,
-        snapshot_count: config.snapshot_count,
-        peer_tls: peer_client_tls(config)?,
-        initial_members: founding::initial_members(identity),
-        max_request_bytes: config.max_request_bytes,
-        strict_reconfig_check: config.strict_reconfig_check,
-        learners_max: config.max_learners,
-        pre_vote: config.pre_vote,
-    })
-}
-
-fn rpc_limits(config: &Config) -> Limits {
-    Limits {
-        request_timeout: config.request_timeout(),
-        max_request_bytes: config.max_request_bytes,
-        max_txn_ops: config.max_txn_ops,
-        lease_ttl_min_seconds: config.lease_ttl_min_seconds(),
-        watch_progress_interval: config.watch_progress_interval,
-        slow_request: config.slow_request,
-        strict_reconfig_check: config.strict_reconfig_check,
-        quota_bytes: config.quota_bytes,
-    }
-}
-
-/// The TLS of one side, where one of its sockets asks for it.
-fn server_tls(
-    config: &Config,
-    side: &'static str,
-    is_needed: bool,
-) -> Result<Option<Arc<ServerTls>>, StartError> {
-    if !is_needed {
-        return Ok(None);
-    }
-    let files = if side == "peer" {
-        &config.peer_tls
-    } else {
-        &config.client_tls
-    };
-    let tls = ServerTls::open(files, &config.tls_policy)
-        .map_err(|source| StartError::Tls { side, source })?;
-    Ok(Some(Arc::new(tls)))
-}
-
-fn need_tls(bounds: &[Bound]) -> bool {
-    bounds.iter().any(|bound| bound.url.is_tls())
-}
-
-/// How this member calls others: with TLS as soon as it has any file for it.
-fn peer_client_tls(config: &Config) -> Result<Option<PeerTls>, StartError> {
-    let files = &config.peer_tls;
-    if files.cert.is_none() && files.trusted_ca.is_none() {
-        return Ok(None);
-    }
-    let fault = |source| StartError::Tls {
-        side: "peer",
-        source,
-    };
-    // Read once for its faults: the transport would only show them at the first call.
-    tls::client_config(files, &config.tls_policy).map_err(fault)?;
-    let client = tls::peer_client(files).map_err(fault)?;
-    Ok(Some(PeerTls { client }))
 }

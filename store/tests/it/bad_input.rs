@@ -4,7 +4,7 @@
 use store::config::Config;
 use store::server::{StartError, Store};
 
-use super::harness::{Cluster, free_port};
+use super::harness::{Cluster, etcdctl, free_port};
 
 async fn refusal(flags: &[String]) -> String {
     let config = Config::parse(flags, []).unwrap();
@@ -82,7 +82,7 @@ async fn a_port_in_use() {
     assert_eq!(
         error,
         format!(
-            "listen tcp {}: bind: address already in use: Address already in use (os error 98)",
+            "listen tcp {}: bind: address already in use",
             taken.local_addr().unwrap()
         )
     );
@@ -175,4 +175,74 @@ async fn certificates_that_do_not_work() {
         let error = refusal(&flags).await;
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_a_socket_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("precious");
+    std::fs::write(&file, "mine").unwrap();
+    let url = format!("--listen-client-urls=unix://{}", file.display());
+    let error = refusal(&flags(&dir.path().join("data"), &["--name=a", &url])).await;
+    assert_eq!(
+        error,
+        format!(
+            "listen unix {}: bind: address already in use",
+            file.display()
+        )
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_make_no_sense() {
+    let limits = ["--max-request-bytes=4096", "--max-txn-ops=2"];
+    let cluster = Cluster::start_with(1, &limits).await;
+    let large = "v".repeat(5_000);
+    let long = "\n\nput a 1\nput b 1\nput c 1\n\n\n";
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&["put", "k"], &large, "etcdserver: request is too large"),
+        (
+            &["txn"],
+            long,
+            "etcdserver: too many operations in txn request",
+        ),
+        (
+            &["txn"],
+            "\n\nput a 1\nput a 2\n\n\n",
+            "etcdserver: duplicate key given in txn request",
+        ),
+        (&["put", "", "v"], "", "etcdserver: key is not provided"),
+        (
+            &["put", "--lease=1234", "k", "v"],
+            "",
+            "etcdserver: requested lease not found",
+        ),
+        (
+            &["put", "--ignore-value", "k"],
+            "",
+            "etcdserver: key not found",
+        ),
+        (
+            &["get", "--rev=999", "k"],
+            "",
+            "etcdserver: mvcc: required revision is a future revision",
+        ),
+        (
+            &["lease", "revoke", "1234"],
+            "",
+            "etcdserver: requested lease not found",
+        ),
+        (
+            &["member", "remove", "1234"],
+            "",
+            "etcdserver: member not found",
+        ),
+    ];
+    for (args, input, words) in cases {
+        let (ok, out, error) = etcdctl(&cluster.endpoint(0), args, input).await;
+        assert!(!ok && error.contains(words), "{args:?}: {out}{error}");
+    }
+    let (_, out, _) = etcdctl(&cluster.endpoint(0), &["get", "", "--prefix"], "").await;
+    assert_eq!(out, "", "nothing of it was stored");
 }

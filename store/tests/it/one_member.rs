@@ -1,5 +1,9 @@
 //! One member and the real etcdctl 3.5: what a newcomer tries first.
 
+use proto_etcd::etcdserverpb::PutRequest;
+use proto_etcd::etcdserverpb::kv_client::KvClient;
+use tonic::Code;
+
 use super::harness::{Cluster, etcdctl};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,4 +168,27 @@ async fn the_quota_raises_an_alarm_and_deletes_go_on() {
         .await;
     cluster.etcdctl(0, &["alarm", "disarm"]).await;
     cluster.put(0, "k", "v").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_over_the_limit_is_refused_in_etcds_words() {
+    let cluster = Cluster::start(1).await;
+    let mut kv = KvClient::new(cluster.channel(0).await).max_encoding_message_size(16 << 20);
+    let mut put = async |bytes: usize| {
+        let value = vec![b'v'; bytes].into();
+        kv.put(PutRequest {
+            key: "k".into(),
+            value,
+            ..Default::default()
+        })
+        .await
+        .unwrap_err()
+    };
+    let over_the_limit = put(1_600_000).await;
+    assert_eq!(over_the_limit.code(), Code::InvalidArgument);
+    assert_eq!(over_the_limit.message(), "etcdserver: request is too large");
+    let over_the_frame = put(3_000_000).await;
+    assert_eq!(over_the_frame.code(), Code::ResourceExhausted);
+    let words = "grpc: received message larger than max (3000008 vs. 2097152)";
+    assert_eq!(over_the_frame.message(), words);
 }
