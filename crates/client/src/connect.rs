@@ -1,6 +1,7 @@
 //! Builds the client of a component from a kubeconfig (or a pod's service account) and a list of servers.
 //!
-//! It reads credentials only from the files that it is given; it never talks to a server.
+//! It reads credentials only from the files that it is given; it never talks to a server. Clients that act as service
+//! accounts are made in `account`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderValue, Uri, header};
 use kube::Client;
 use kube::client::{ClientBuilder, ConfigExt};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use tower::ServiceBuilder;
 
 use crate::servers::Failover;
@@ -66,14 +67,29 @@ pub enum ConnectError {
 /// Builds a client. Nothing is sent yet.
 pub async fn connect(options: &ConnectOptions) -> Result<Client, ConnectError> {
     let config = load(options).await?;
-    let servers = server_urls(&options.servers, &config.cluster_url)?;
-    let user_agent = HeaderValue::from_str(&options.user_agent).map_err(ConnectError::UserAgent)?;
-    let transport = Transport::new(&config, HANDSHAKE_TIME_MAX).map_err(ConnectError::Setup)?;
     let service = ServiceBuilder::new()
         .option_layer(config.auth_layer().map_err(ConnectError::Setup)?)
         .layer(config.extra_headers_layer().map_err(ConnectError::Setup)?)
-        .service(Failover::new(transport, servers, user_agent));
+        .service(failover(&config, options)?);
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
+}
+
+/// The servers of `options`, trusted as it says and without its credentials: for clients that bring their own.
+pub(crate) async fn anonymous(options: &ConnectOptions) -> Result<Failover, ConnectError> {
+    failover(&without_credentials(load(options).await?), options)
+}
+
+fn failover(config: &kube::Config, options: &ConnectOptions) -> Result<Failover, ConnectError> {
+    let servers = server_urls(&options.servers, &config.cluster_url)?;
+    let user_agent = HeaderValue::from_str(&options.user_agent).map_err(ConnectError::UserAgent)?;
+    let transport = Transport::new(config, HANDSHAKE_TIME_MAX).map_err(ConnectError::Setup)?;
+    Ok(Failover::new(transport, servers, user_agent))
+}
+
+/// Certificates, tokens, passwords, plugins and impersonation are all of them in the one place.
+fn without_credentials(mut config: kube::Config) -> kube::Config {
+    config.auth_info = AuthInfo::default();
+    config
 }
 
 async fn load(options: &ConnectOptions) -> Result<kube::Config, ConnectError> {
@@ -112,7 +128,9 @@ fn server_urls(given: &[String], own: &Uri) -> Result<Vec<Uri>, ConnectError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ConnectError, ConnectOptions, connect, server_urls};
+    use kube::client::ConfigExt;
+
+    use super::{ConnectError, ConnectOptions, connect, server_urls, without_credentials};
 
     #[test]
     fn a_list_of_servers_replaces_the_kubeconfigs() {
@@ -140,5 +158,19 @@ mod tests {
             panic!("must fail")
         };
         assert_eq!(error.to_string(), "load kubeconfig /nonexistent/kubeconfig");
+    }
+
+    #[test]
+    fn nothing_of_the_processs_identity_is_left() {
+        let mut config = kube::Config::new("https://127.0.0.1:6443".parse().unwrap());
+        config.auth_info.token = Some("t".to_owned().into());
+        config.auth_info.client_certificate = Some("/nonexistent/crt".into());
+        config.auth_info.client_key = Some("/nonexistent/key".into());
+        config.auth_info.impersonate = Some("somebody".into());
+        assert!(config.auth_layer().unwrap().is_some());
+        let config = without_credentials(config);
+        assert!(config.auth_layer().unwrap().is_none());
+        let left = serde_json::to_value(&config.auth_info).unwrap();
+        assert_eq!(left, serde_json::json!({}));
     }
 }

@@ -174,7 +174,7 @@ impl<K: kube::Resource> Informer<K> {
                 }
                 Some(Err(error)) => {
                     let wait = backoff.next_wait();
-                    tracing::warn!(informer = %self.name, error = %base::report(&error), "list or watch failed, trying again");
+                    self.complain(&error);
                     tokio::select! { biased;
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(wait) => {}
@@ -185,6 +185,17 @@ impl<K: kube::Resource> Informer<K> {
                     return;
                 }
             }
+        }
+    }
+
+    fn complain(&self, error: &watcher::Error) {
+        // The server keeps a short history; after a pause the list is simply made again.
+        let is_expired = matches!(error, watcher::Error::WatchError(status) if status.code == 410);
+        let error = base::report(error);
+        if is_expired {
+            tracing::info!(informer = %self.name, %error, "watch expired, listing again");
+        } else {
+            tracing::warn!(informer = %self.name, %error, "list or watch failed, trying again");
         }
     }
 
@@ -254,7 +265,11 @@ mod tests {
     use std::sync::Arc;
 
     use futures::{StreamExt, stream};
+    use http::{Request, Response, header};
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Api;
+    use kube::client::Body;
+    use kube::core::PartialObjectMeta;
     use kube::runtime::watcher::Event;
     use parking_lot::Mutex;
     use tokio_util::sync::CancellationToken;
@@ -320,5 +335,35 @@ mod tests {
         assert!(store.by_index("version", "3").is_empty());
         assert!(store.get("ns", "c").is_some());
         assert!(store.list_namespace("other").is_empty());
+    }
+
+    /// The kind alone asks for metadata: whole objects of every kind would neither fit on the wire nor into memory.
+    #[tokio::test]
+    async fn of_a_partial_kind_only_the_metadata_is_asked_for() {
+        const LIST: &str = r#"{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"resourceVersion": "1"}, "items": []}"#;
+        let (asked, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
+        let (notes, enough) = (asked.clone(), stop.clone());
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let is_watch = request.uri().query().unwrap_or_default().contains("watch");
+            let accept = request.headers()[header::ACCEPT].to_str().unwrap();
+            notes.lock().push((is_watch, accept.to_owned()));
+            if is_watch {
+                enough.cancel();
+            }
+            let body = Body::from(Vec::from(if is_watch { "" } else { LIST }));
+            async { Ok::<_, std::io::Error>(Response::new(body)) }
+        });
+        let api: Api<PartialObjectMeta<ConfigMap>> = Api::all(kube::Client::new(server, "ns"));
+        Informer::new(api).run(stop).await;
+        let asked = asked.lock();
+        let of = |watch: bool| asked.iter().filter(move |(is_watch, _)| *is_watch == watch);
+        assert!(of(false).count() > 0 && of(true).count() > 0, "{asked:?}");
+        for (_, accept) in of(false) {
+            assert!(accept.contains("as=PartialObjectMetadataList"), "{accept}");
+        }
+        for (_, accept) in of(true) {
+            assert!(accept.contains("as=PartialObjectMetadata"), "{accept}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub const KEYS_MAX: usize = 1_000_000;
 /// The first delay after a failure, as in client-go.
 const DELAY_FIRST: Duration = Duration::from_millis(5);
-/// The last delay after many failures, as in client-go.
+/// The last delay after many failures where a queue does not say otherwise, as in client-go.
 const DELAY_MAX: Duration = Duration::from_secs(1000);
 
 /// A handle on a queue of keys. Clones share the queue.
@@ -50,6 +50,7 @@ struct State<T> {
     due: BTreeMap<(Instant, u64), T>,
     due_of: HashMap<T, (Instant, u64)>,
     failures: HashMap<T, u32>,
+    delay_max: Duration,
     ticket: u64,
     dropped: u64,
     closed: bool,
@@ -64,6 +65,7 @@ impl<T: Clone + Eq + Hash> Default for Queue<T> {
             due: BTreeMap::new(),
             due_of: HashMap::new(),
             failures: HashMap::new(),
+            delay_max: DELAY_MAX,
             ticket: 0,
             dropped: 0,
             closed: false,
@@ -92,6 +94,14 @@ impl<T: Clone + Eq + Hash> State<T> {
         true
     }
 
+    /// Counts a failure; the delay that it earns.
+    fn fail(&mut self, key: T) -> Duration {
+        let failures = self.failures.entry(key).or_default();
+        let delay = DELAY_FIRST.saturating_mul(2_u32.saturating_pow(*failures));
+        *failures = failures.saturating_add(1);
+        delay.min(self.delay_max)
+    }
+
     /// Moves what is due to `ready`; returns when the next one is.
     fn wake(&mut self, now: Instant) -> Option<Instant> {
         while let Some(entry) = self.due.first_entry() {
@@ -111,6 +121,13 @@ impl<T: Clone + Eq + Hash> Queue<T> {
     /// An empty queue.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty queue whose delays after failures grow no further than `delay_max`, for what must not wait long.
+    pub fn with_delay_max(delay_max: Duration) -> Self {
+        let queue = Self::default();
+        queue.state.lock().delay_max = delay_max;
+        queue
     }
 
     /// Adds a key, unless it waits already.
@@ -149,17 +166,9 @@ impl<T: Clone + Eq + Hash> Queue<T> {
         self.changed.notify_one();
     }
 
-    /// Adds a key after a failure: 5 ms, doubled by each further failure, up to 1000 s.
+    /// Adds a key after a failure: 5 ms, doubled by each further failure, up to 1000 s or the queue's own maximum.
     pub fn add_rate_limited(&self, key: T) {
-        let delay = {
-            let mut state = self.state.lock();
-            let failures = state.failures.entry(key.clone()).or_default();
-            let delay = DELAY_FIRST
-                .saturating_mul(2_u32.saturating_pow(*failures))
-                .min(DELAY_MAX);
-            *failures = failures.saturating_add(1);
-            delay
-        };
+        let delay = self.state.lock().fail(key.clone());
         self.add_after(key, delay);
     }
 
@@ -299,6 +308,20 @@ mod tests {
             queue.add_rate_limited("b");
         }
         assert_eq!(queue.failures(&"b"), 40);
+    }
+
+    #[test]
+    fn delays_grow_no_further_than_the_queues_maximum() {
+        let last = |queue: Queue<&'static str>| {
+            let fail = || queue.state.lock().fail("a");
+            for _ in 0..100 {
+                fail();
+            }
+            fail()
+        };
+        assert_eq!(last(Queue::new()), Duration::from_secs(1000));
+        let minute = Duration::from_secs(60);
+        assert_eq!(last(Queue::with_delay_max(minute)), minute);
     }
 
     #[tokio::test]

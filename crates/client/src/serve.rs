@@ -42,7 +42,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is taken or not ours.
-    #[error("failed to create listener: listen tcp {address}")]
+    #[error("failed to create listener: failed to listen on {address}: listen tcp {address}: bind")]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -87,7 +87,12 @@ impl Failover {
         }
     }
 
-    async fn send(self, request: Request<Body>) -> Result<Response<Counted>, BoxError> {
+    /// The `User-Agent` of this clone. Clones share connections, and the choice among the servers.
+    pub(crate) fn set_user_agent(&mut self, user_agent: HeaderValue) {
+        self.user_agent = user_agent;
+    }
+
+    pub(crate) async fn send(self, request: Request<Body>) -> Result<Response<Counted>, BoxError> {
         let (mut parts, mut body) = request.into_parts();
         parts
             .headers

@@ -19,6 +19,9 @@ use crate::times;
 /// Reports that wait for the writer, as in client-go; further ones are dropped.
 const WAITING_MAX: usize = 1000;
 const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Tries to write one event, and the time between them, as in client-go.
+const TRIES_MAX: u32 = 12;
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// The two types of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,7 @@ pub struct Writer {
     component: String,
     reports: mpsc::Receiver<Report>,
     correlator: Correlator,
+    pause: Duration,
 }
 
 /// `kube::Client` has no `Debug`.
@@ -63,6 +67,7 @@ impl Recorder {
             component: component.to_owned(),
             reports,
             correlator: Correlator::default(),
+            pause: PAUSE,
         };
         (
             Self {
@@ -128,68 +133,64 @@ impl Writer {
                 report = self.reports.recv() => report,
             };
             let Some(report) = report else { return };
-            match tokio::time::timeout(WRITE_TIME_MAX, self.write(&report)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(error = %base::report(&error), reason = %report.reason, "event not written");
-                }
-                Err(_) => tracing::debug!(reason = %report.reason, "event not written in time"),
+            self.record(&report, &stop).await;
+        }
+    }
+
+    /// Writes one event, or gives it up. While the server cannot be reached everything waits here, as in client-go:
+    /// the next event would fare no better.
+    async fn record(&mut self, report: &Report, stop: &CancellationToken) {
+        let Some(mut draft) = self.draft(report) else {
+            return;
+        };
+        loop {
+            draft.tries += 1;
+            let written = tokio::time::timeout(WRITE_TIME_MAX, self.write(&mut draft)).await;
+            let (error, may_pass) = match written {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => (base::report(&error).to_string(), may_pass(&error)),
+                Err(_) => ("no answer in time".to_owned(), true),
+            };
+            if !may_pass {
+                tracing::debug!(error, reason = %report.reason, "event not written");
+                return;
+            }
+            if draft.tries >= TRIES_MAX {
+                tracing::warn!(error, reason = %report.reason, tries = draft.tries, "event given up");
+                return;
+            }
+            // The first wait is spread, or all components would come back at once.
+            let spread = if draft.tries == 1 {
+                rand::random_range(0.0..1.0)
+            } else {
+                1.0
+            };
+            tokio::select! { biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.pause.mul_f64(spread)) => {}
             }
         }
     }
 
-    async fn write(&mut self, report: &Report) -> Result<(), kube::Error> {
-        match self.correlator.decide(report, Instant::now()) {
-            Verdict::Drop => Ok(()),
-            Verdict::Create { series, message } => {
-                self.create(report, series, message, 1, times::now()).await
-            }
-            Verdict::Count {
-                series,
-                name,
-                count,
-                first,
-                message,
-            } => {
-                let patch = serde_json::json!({
-                    "count": count,
-                    "lastTimestamp": times::now(),
-                    "message": message,
-                });
-                let params = PatchParams {
-                    field_manager: Some(self.component.clone()),
-                    ..PatchParams::default()
-                };
-                match self
-                    .api(report)
-                    .patch(&name, &params, &Patch::Strategic(patch))
-                    .await
-                {
-                    Ok(_) => Ok(()),
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {
-                        // It has expired meanwhile.
-                        self.correlator.forget(&series);
-                        self.create(report, series, message, count, first).await
-                    }
-                    Err(error) => Err(error),
-                }
-            }
-        }
-    }
-
-    async fn create(
-        &mut self,
-        report: &Report,
-        series: Series,
-        message: String,
-        count: i32,
-        first: Time,
-    ) -> Result<(), kube::Error> {
+    /// The event to write. None where there are too many about the object.
+    fn draft(&mut self, report: &Report) -> Option<Draft> {
+        let now = times::now();
+        let (series, message, count, first, counts_up) =
+            match self.correlator.decide(report, Instant::now()) {
+                Verdict::Drop => return None,
+                Verdict::Create { series, message } => (series, message, 1, now.clone(), None),
+                Verdict::Count {
+                    series,
+                    name,
+                    count,
+                    first,
+                    message,
+                } => (series, message, count, first, Some(name)),
+            };
         let about = report.regarding.name.as_deref().unwrap_or_default();
-        let name = format!("{about}.{:x}", Timestamp::now().as_nanosecond());
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
+                name: Some(format!("{about}.{:x}", Timestamp::now().as_nanosecond())),
                 namespace: Some(namespace(report)),
                 ..ObjectMeta::default()
             },
@@ -199,7 +200,7 @@ impl Writer {
             message: Some(message),
             count: Some(count),
             first_timestamp: Some(first.clone()),
-            last_timestamp: Some(times::now()),
+            last_timestamp: Some(now),
             source: Some(EventSource {
                 component: Some(self.component.clone()),
                 host: None,
@@ -208,17 +209,75 @@ impl Writer {
             reporting_instance: Some(String::new()),
             ..Event::default()
         };
+        Some(Draft {
+            series,
+            event,
+            count,
+            first,
+            counts_up,
+            tries: 0,
+        })
+    }
+
+    /// One try.
+    async fn write(&mut self, draft: &mut Draft) -> Result<(), kube::Error> {
+        let namespace = draft.event.metadata.namespace.as_deref();
+        let api: Api<Event> = Api::namespaced(self.client.0.clone(), namespace.unwrap_or_default());
+        if let Some(name) = &draft.counts_up {
+            let patch = serde_json::json!({
+                "count": draft.count,
+                "lastTimestamp": draft.event.last_timestamp,
+                "message": draft.event.message,
+            });
+            let params = PatchParams {
+                field_manager: Some(self.component.clone()),
+                ..PatchParams::default()
+            };
+            match api.patch(name, &params, &Patch::Strategic(patch)).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    // It has expired meanwhile.
+                    self.correlator.forget(&draft.series);
+                    draft.counts_up = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let params = PostParams {
             field_manager: Some(self.component.clone()),
             ..PostParams::default()
         };
-        self.api(report).create(&params, &event).await?;
-        self.correlator.wrote(series, name, count, first);
+        match api.create(&params, &draft.event).await {
+            Ok(_) => {}
+            // An earlier try had arrived; only its answer was lost.
+            Err(kube::Error::Api(status)) if status.is_already_exists() && draft.tries > 1 => {}
+            Err(error) => return Err(error),
+        }
+        let name = draft.event.metadata.name.clone().unwrap_or_default();
+        let (series, first) = (draft.series.clone(), draft.first.clone());
+        self.correlator.wrote(series, name, draft.count, first);
         Ok(())
     }
+}
 
-    fn api(&self, report: &Report) -> Api<Event> {
-        Api::namespaced(self.client.0.clone(), &namespace(report))
+/// An event on its way to the server. Its name stays the same from try to try, so that it is never there twice.
+struct Draft {
+    series: Series,
+    event: Event,
+    count: i32,
+    first: Time,
+    /// The event to count up instead; None writes a new one.
+    counts_up: Option<String>,
+    tries: u32,
+}
+
+/// Whether the server may take the same request later: it was not reached, is overloaded or broke. Anything else it
+/// says of the event itself.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::Auth(_) => true,
+        _ => false,
     }
 }
 
@@ -231,3 +290,6 @@ fn namespace(report: &Report) -> String {
         .filter(|namespace| !namespace.is_empty());
     own.unwrap_or_else(|| "default".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,66 +4,20 @@ use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::config::{Config, JITTER};
 use super::record::{Observed, holder, may_take, released, taken};
+use crate::events::{Recorder, Type};
 use crate::times::now_micro;
 
-/// The settings of an election.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The lease's namespace, `kube-system` for the control plane.
-    pub namespace: String,
-    /// The lease's name.
-    pub name: String,
-    /// This candidate; must differ between processes.
-    pub identity: String,
-    /// How long others wait after the last renewal. Default 15 s.
-    pub lease_duration: Duration,
-    /// How long the leader tries to renew before it steps down. Default 10 s, less than the lease's duration.
-    pub renew_deadline: Duration,
-    /// Between tries. Default 2 s.
-    pub retry_period: Duration,
-}
-
-impl Config {
-    /// Upstream's timing, and an identity of the host's name and a random part.
-    pub fn new(namespace: &str, name: &str) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            identity: format!("{}_{}", host.trim(), uuid::Uuid::new_v4()),
-            lease_duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-        }
-    }
-
-    /// Upstream's rules for the three times.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.lease_duration <= self.renew_deadline {
-            return Err(Error::Config(
-                "leaseDuration must be greater than renewDeadline",
-            ));
-        }
-        if self.renew_deadline <= self.retry_period.mul_f64(JITTER) {
-            return Err(Error::Config(
-                "renewDeadline must be greater than retryPeriod*JitterFactor",
-            ));
-        }
-        if self.lease_duration.as_secs() < 1 {
-            return Err(Error::Config("leaseDuration must be greater than zero"));
-        }
-        Ok(())
-    }
-}
-
-const JITTER: f64 = 1.2;
+/// A renewal may arrive between our look at the lease and our write, but hardly twice.
+const RELEASE_TRIES_MAX: u32 = 3;
 
 /// Who leads, as this candidate knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +49,7 @@ pub struct Elector {
     config: Config,
     observed: Option<Observed>,
     status: watch::Sender<Status>,
+    recorder: Option<Recorder>,
 }
 
 impl Elector {
@@ -107,7 +62,15 @@ impl Elector {
             config,
             observed: None,
             status: watch::Sender::new(Status::default()),
+            recorder: None,
         })
+    }
+
+    /// Tells of changes by events on the lease.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// Follows who leads.
@@ -127,6 +90,7 @@ impl Elector {
                 return Ok(());
             };
             tracing::info!(lease = %self.config.name, identity = %self.config.identity, "became leader");
+            self.tell("became leader");
             let term = stop.child_token();
             let end = {
                 let leading = lead(term.clone());
@@ -149,6 +113,7 @@ impl Elector {
                 end
             };
             self.status.send_modify(|status| status.is_leader = false);
+            self.tell("stopped leading");
             match end {
                 TermEnd::Stopped => {
                     self.release().await;
@@ -310,25 +275,58 @@ impl Elector {
         Ok(())
     }
 
+    /// Nobody depends on it: without it the others wait for the lease to run out.
     async fn release(&mut self) {
         let Some(observed) = self.observed.clone() else {
             return;
         };
-        if holder(&observed.lease) != self.config.identity {
-            return;
-        }
-        let old = observed.lease.spec.clone().unwrap_or_default();
-        let lease = self.lease(observed.lease.metadata.clone(), released(&old, now_micro()));
-        let params = PostParams::default();
-        let write = self.api.replace(&self.config.name, &params, &lease);
-        // Nobody depends on it: without it the others wait for the lease to run out.
+        let write = self.give_up(observed.lease);
         match tokio::time::timeout(self.config.retry_period, write).await {
-            Ok(Ok(_)) => tracing::info!(lease = %self.config.name, "released"),
+            Ok(Ok(true)) => tracing::info!(lease = %self.config.name, "released"),
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => {
                 tracing::warn!(lease = %self.config.name, error = %base::report(&error), "not released");
             }
             Err(_) => tracing::warn!(lease = %self.config.name, "not released in time"),
         }
+    }
+
+    /// Writes that nobody holds the lease, which was last seen as `lease`. False if it is not ours.
+    async fn give_up(&self, mut lease: Lease) -> Result<bool, kube::Error> {
+        let name = &self.config.name;
+        let mut tries_left = RELEASE_TRIES_MAX;
+        while holder(&lease) == self.config.identity {
+            let old = lease.spec.clone().unwrap_or_default();
+            let free = self.lease(lease.metadata.clone(), released(&old, now_micro()));
+            tries_left -= 1;
+            let written = self.api.replace(name, &PostParams::default(), &free).await;
+            match written {
+                Ok(_) => return Ok(true),
+                // A renewal that the end of the term cut off has arrived after all.
+                Err(kube::Error::Api(status)) if status.is_conflict() && tries_left > 0 => {}
+                Err(error) => return Err(error),
+            }
+            match self.api.get_opt(name).await? {
+                Some(seen) => lease = seen,
+                None => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    fn tell(&self, what: &str) {
+        let Some(recorder) = &self.recorder else {
+            return;
+        };
+        let about = ObjectReference {
+            api_version: Some("coordination.k8s.io/v1".to_owned()),
+            kind: Some("Lease".to_owned()),
+            namespace: Some(self.config.namespace.clone()),
+            name: Some(self.config.name.clone()),
+            ..ObjectReference::default()
+        };
+        let text = format!("{} {what}", self.config.identity);
+        recorder.about(about, Type::Normal, "LeaderElection", text);
     }
 
     fn lease(&self, mut metadata: ObjectMeta, spec: LeaseSpec) -> Lease {
@@ -368,21 +366,4 @@ enum TermEnd {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::Config;
-
-    #[test]
-    fn contradictory_times_are_refused() {
-        let mut config = Config::new("kube-system", "x");
-        assert!(config.check().is_ok());
-        config.renew_deadline = Duration::from_secs(15);
-        assert_eq!(
-            config.check().unwrap_err().to_string(),
-            "leaseDuration must be greater than renewDeadline"
-        );
-        config.renew_deadline = Duration::from_secs(2);
-        assert!(config.check().is_err());
-    }
-}
+mod tests;

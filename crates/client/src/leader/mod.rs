@@ -3,7 +3,9 @@
 //! The leading part is cancelled, and given the rest of the lease to end, before anybody else can take the lease.
 //! Writes are PUTs with a resourceVersion: of two candidates one is refused.
 
+mod config;
 mod elector;
 mod record;
 
-pub use elector::{Config, Elector, Error, Status};
+pub use config::Config;
+pub use elector::{Elector, Error, Status};

@@ -36,15 +36,20 @@ pub(super) fn holder(lease: &Lease) -> &str {
 }
 
 /// Whether `identity` may write itself into the lease now. The holder's own clock plays no part: the record must
-/// have stood unchanged for a whole lease duration by ours.
+/// have stood unchanged for a whole lease duration by ours. The duration is the record's, as in client-go: its holder
+/// may be configured otherwise than we are, and counts on its own. `default` stands in where the record names none.
 pub(super) fn may_take(
     observed: &Observed,
     identity: &str,
-    duration: Duration,
+    default: Duration,
     now: Instant,
 ) -> bool {
     let holder = holder(&observed.lease);
-    holder.is_empty() || holder == identity || now >= observed.since + duration
+    let recorded = observed.lease.spec.as_ref().and_then(|spec| {
+        let seconds = u64::try_from(spec.lease_duration_seconds?).ok()?;
+        Some(Duration::from_secs(seconds))
+    });
+    holder.is_empty() || holder == identity || now >= observed.since + recorded.unwrap_or(default)
 }
 
 /// The record of `identity` as leader, following `old`.
@@ -61,7 +66,9 @@ pub(super) fn taken(
         .filter(|_| was_ours);
     let mut spec = old.cloned().unwrap_or_default();
     spec.holder_identity = Some(identity.to_owned());
-    spec.lease_duration_seconds = Some(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
+    // Rounded up: others go by it, and must not come before we have stepped down.
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    spec.lease_duration_seconds = Some(i32::try_from(seconds).unwrap_or(i32::MAX));
     spec.acquire_time = Some(acquired.unwrap_or_else(|| now.clone()));
     spec.renew_time = Some(now);
     spec.lease_transitions = Some(if was_ours || old.is_none() {
@@ -120,6 +127,23 @@ mod tests {
         let renewed = lease(taken(seen.lease.spec.as_ref(), "a", LEASE, now_micro()));
         let renewed = Observed::update(Some(again), renewed, start + LEASE);
         assert!(!may_take(&renewed, "b", LEASE, start + LEASE));
+    }
+
+    #[test]
+    fn another_waits_for_the_duration_in_the_record() {
+        let check = |recorded: Option<i32>, want_seconds: u64| {
+            let mut spec = taken(None, "a", LEASE, now_micro());
+            spec.lease_duration_seconds = recorded;
+            let seen = Observed::update(None, lease(spec), Instant::now());
+            let after = |seconds| seen.since + Duration::from_secs(seconds);
+            assert!(!may_take(&seen, "b", LEASE, after(want_seconds - 1)));
+            assert!(may_take(&seen, "b", LEASE, after(want_seconds)));
+        };
+        check(Some(60), 60);
+        check(Some(5), 5);
+        check(None, 15);
+        let part = taken(None, "a", Duration::from_millis(1500), now_micro());
+        assert_eq!(part.lease_duration_seconds, Some(2));
     }
 
     #[test]
