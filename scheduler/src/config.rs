@@ -139,7 +139,7 @@ impl Config {
             kubeconfig: path("kubeconfig"),
             servers,
             health: (port != 0).then(|| SocketAddr::new(address, port)),
-            certificate: path("tls-cert-file").zip(path("tls-private-key-file")),
+            certificate: flags.pair("tls-cert-file", "tls-private-key-file")?,
             leader_elect: flags.switch("leader-elect", true),
             election,
             log_level: flags.get("log-level").unwrap_or(level).to_owned(),

@@ -110,13 +110,14 @@ fn pod_changes(old: &PodInfo, new: &PodInfo) -> EventSet {
 }
 
 fn gone(shared: &Shared, pod: &PodInfo) {
+    // The queue first: a cycle keeps no node for a pod that is not in the queue.
+    shared.queue.remove(&pod.uid);
     let freed = {
         let mut cache = shared.cache.lock();
         let was_kept = cache.nominated.node_of(&pod.uid).is_some();
         cache.nominated.clear(&pod.uid);
         cache.remove_pod(&pod.uid) || was_kept
     };
-    shared.queue.remove(&pod.uid);
     if freed {
         shared.queue.cluster_changed(EventSet::ASSIGNED_POD_DELETE);
     }

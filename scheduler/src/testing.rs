@@ -26,6 +26,17 @@ pub(crate) fn node_with(name: &str, spec: Value, allocatable: Value) -> Arc<Node
     Arc::new(serde_json::from_value(node).expect("a node"))
 }
 
+/// A node with four CPUs that holds those images.
+pub(crate) fn node_with_images(name: &str, images: &[(&str, i64)]) -> Arc<Node> {
+    let mut node = (*node(name, "4")).clone();
+    let images = images
+        .iter()
+        .map(|(name, bytes)| json!({"names": [name], "sizeBytes": bytes}));
+    node.status.get_or_insert_default().images =
+        Some(serde_json::from_value(images.collect()).expect("images"));
+    Arc::new(node)
+}
+
 /// A pod with that specification; containers are added where it has none.
 pub(crate) fn pod(name: &str, spec: Value) -> Arc<PodInfo> {
     let mut spec = spec;
@@ -42,5 +53,14 @@ pub(crate) fn pod_with_cpu(name: &str, cpu: &str) -> Arc<PodInfo> {
     pod(
         name,
         json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}),
+    )
+}
+
+/// A pod of that priority that asks for that many CPUs.
+pub(crate) fn important(name: &str, cpu: &str, priority: i32) -> Arc<PodInfo> {
+    let container = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+    pod(
+        name,
+        json!({"priority": priority, "containers": [container]}),
     )
 }

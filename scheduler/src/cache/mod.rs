@@ -3,6 +3,7 @@
 //!
 //! It never decides where a pod goes. Input: informers, and the cycle's assumptions.
 
+mod images;
 mod node_info;
 mod nominated;
 mod snapshot;

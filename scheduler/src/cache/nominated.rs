@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::framework::PodInfo;
+use crate::framework::points::Kept;
 
 /// The nominations.
 #[derive(Debug, Default)]
@@ -43,13 +44,19 @@ impl Nominated {
         self.node_of.get(uid).map(String::as_str)
     }
 
-    /// The pods to go to each node that matter to `pod`: not itself, and at least as important.
-    pub fn relevant_to(&self, pod: &PodInfo) -> BTreeMap<String, Vec<Arc<PodInfo>>> {
+    /// What matters to `pod`: its own node, and the others to come that are at least as important.
+    pub fn seen_by(&self, pod: &PodInfo) -> Kept {
         let matters = |p: &&Arc<PodInfo>| p.priority >= pod.priority && p.uid != pod.uid;
         let of_node = |(node, pods): (&String, &BTreeMap<String, Arc<PodInfo>>)| {
             let pods: Vec<_> = pods.values().filter(matters).cloned().collect();
             (!pods.is_empty()).then(|| (node.clone(), pods))
         };
-        self.by_node.iter().filter_map(of_node).collect()
+        // What a cycle decides is in here before the status tells of it; what a failed binding took
+        // away from here, the status still tells of.
+        let own = self.node_of(&pod.uid).or(pod.nominated_node());
+        Kept {
+            own: own.map(str::to_owned),
+            coming: self.by_node.iter().filter_map(of_node).collect(),
+        }
     }
 }

@@ -4,23 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::NodeInfo;
+use super::images::ImageCounts;
 
 /// A view of all nodes. Taking it again touches only what changed.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     nodes: Vec<Arc<NodeInfo>>,
     index: BTreeMap<String, usize>,
+    images: Arc<ImageCounts>,
 }
 
 impl Snapshot {
-    /// A view of `nodes`.
-    pub fn new(nodes: Vec<Arc<NodeInfo>>) -> Self {
+    /// A view of `nodes`, which hold images as counted.
+    pub(super) fn new(nodes: Vec<Arc<NodeInfo>>, images: Arc<ImageCounts>) -> Self {
         let index = nodes
             .iter()
             .enumerate()
             .map(|(i, n)| (n.name().to_owned(), i))
             .collect();
-        Self { nodes, index }
+        Self {
+            nodes,
+            index,
+            images,
+        }
     }
 
     /// Every node, in a fixed order.
@@ -46,6 +52,16 @@ impl Snapshot {
     /// Where the node of that name stands in [`Snapshot::nodes`].
     pub fn position(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
+    }
+
+    /// How many of the nodes hold the image.
+    pub fn nodes_with_image(&self, name: &str) -> i64 {
+        self.images.nodes_with(name)
+    }
+
+    /// Takes the counts that go with the nodes.
+    pub(super) fn set_images(&mut self, images: &Arc<ImageCounts>) {
+        self.images = images.clone();
     }
 
     /// Replaces a node that is there already. False if it is not.

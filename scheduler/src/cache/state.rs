@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 
+use super::images::{ImageCounts, Images};
 use super::{NodeInfo, Nominated, Snapshot};
 use crate::framework::PodInfo;
 
@@ -15,6 +16,8 @@ pub struct Cache {
     /// Nodes whose object is known; the others only hold pods that arrived first.
     known: BTreeSet<String>,
     pods: HashMap<String, Placed>,
+    /// Invariant: exactly the known nodes are counted.
+    images: Arc<ImageCounts>,
     /// Nodes that changed since the last snapshot.
     dirty: BTreeSet<String>,
     /// Pods for which preemption makes room.
@@ -34,14 +37,25 @@ impl Cache {
         let was_known = !self.known.insert(name.clone());
         let info = Arc::make_mut(self.nodes.entry(name.clone()).or_default());
         let old = was_known.then(|| info.node.clone());
+        let held = if was_known {
+            info.images.clone()
+        } else {
+            Arc::default()
+        };
         info.set_node(node);
+        let holds = info.images.clone();
+        self.count_images(&held, &holds);
         self.dirty.insert(name);
         old
     }
 
     /// Drops a node. Its pods stay known until they go away themselves.
     pub fn remove_node(&mut self, name: &str) {
-        self.known.remove(name);
+        if self.known.remove(name)
+            && let Some(held) = self.nodes.get(name).map(|info| info.images.clone())
+        {
+            self.count_images(&held, &Images::new());
+        }
         self.drop_if_unused(name);
         self.dirty.insert(name.to_owned());
     }
@@ -118,6 +132,13 @@ impl Cache {
             .map(|(uid, _)| uid.as_str())
     }
 
+    fn count_images(&mut self, held: &Images, holds: &Images) {
+        // Heartbeats change nothing; without this each would copy the counts that a snapshot shares.
+        if held != holds {
+            Arc::make_mut(&mut self.images).exchange(held, holds);
+        }
+    }
+
     fn drop_if_unused(&mut self, name: &str) {
         if !self.known.contains(name) && self.nodes.get(name).is_some_and(|n| n.pods.is_empty()) {
             self.nodes.remove(name);
@@ -139,7 +160,9 @@ impl Cache {
                 .known
                 .iter()
                 .filter_map(|name| self.nodes.get(name).cloned());
-            *snapshot = Snapshot::new(known.collect());
+            *snapshot = Snapshot::new(known.collect(), self.images.clone());
+        } else {
+            snapshot.set_images(&self.images);
         }
     }
 }
@@ -149,7 +172,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Cache, Snapshot};
-    use crate::testing::{node, pod_with_cpu};
+    use crate::testing::{node, node_with_images, pod_with_cpu};
 
     fn cpu(cache: &mut Cache, snapshot: &mut Snapshot, name: &str) -> Option<i64> {
         cache.refresh(snapshot);
@@ -183,5 +206,33 @@ mod tests {
         assert_eq!(cpu(&mut cache, &mut snapshot, "b"), Some(1000));
         assert!(cache.remove_pod(&pod.uid));
         assert_eq!(cpu(&mut cache, &mut snapshot, "b"), Some(0));
+    }
+
+    #[test]
+    fn counts_the_nodes_that_hold_an_image() {
+        let (mut cache, mut snapshot) = (Cache::default(), Snapshot::default());
+        let mut check = |cache: &mut Cache, want: [i64; 2]| {
+            cache.refresh(&mut snapshot);
+            assert_eq!(
+                ["i:1", "i:2"].map(|name| snapshot.nodes_with_image(name)),
+                want
+            );
+        };
+        cache.set_node(node_with_images("a", &[("i:1", 1), ("i:2", 1)]));
+        cache.set_node(node_with_images("b", &[("i:1", 1)]));
+        check(&mut cache, [2, 1]);
+        // A heartbeat, then a change.
+        cache.set_node(node_with_images("b", &[("i:1", 1)]));
+        check(&mut cache, [2, 1]);
+        cache.set_node(node_with_images("b", &[("i:2", 1)]));
+        check(&mut cache, [1, 2]);
+        // A node that is only remembered for its pod holds nothing, and is not counted twice after.
+        cache.assume(pod_with_cpu("p", "1"), "b");
+        cache.remove_node("b");
+        check(&mut cache, [1, 1]);
+        cache.set_node(node_with_images("b", &[("i:2", 1)]));
+        check(&mut cache, [1, 2]);
+        cache.remove_node("a");
+        check(&mut cache, [0, 1]);
     }
 }

@@ -1,9 +1,9 @@
 //! Decides where one pod goes, on a snapshot, without IO.
 
-use super::filter::{self, Coming, Search};
+use super::filter::{self, Search};
 use super::{message, score};
 use crate::cache::Snapshot;
-use crate::framework::points::{Nomination, Refusals, Remedy, Unplaced};
+use crate::framework::points::{Kept, Nomination, Refusals, Remedy, Unplaced};
 use crate::framework::{CycleState, PodInfo, Profile, Status};
 
 /// What was decided.
@@ -32,14 +32,27 @@ pub(super) struct Refusal {
     pub(super) remedy: Remedy,
 }
 
-/// Decides about `pod`. `start` is where the last search ended; it is moved on.
-pub(super) fn decide(
-    profile: &Profile,
-    pod: &PodInfo,
-    nodes: &Snapshot,
-    coming: &Coming,
-    start: &mut usize,
-) -> Decision {
+/// What a decision is about.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    /// The plugins.
+    pub(super) profile: &'a Profile,
+    /// The pod.
+    pub(super) pod: &'a PodInfo,
+    /// The nodes.
+    pub(super) nodes: &'a Snapshot,
+    /// What preemption frees.
+    pub(super) kept: &'a Kept,
+}
+
+/// Decides about a pod. `start` is where the last search ended; it is moved on.
+pub(super) fn decide(case: &Case<'_>, start: &mut usize) -> Decision {
+    let Case {
+        profile,
+        pod,
+        nodes,
+        kept,
+    } = *case;
     if nodes.is_empty() {
         return Decision::Refuse(Refusal {
             message: message::NO_NODES.to_owned(),
@@ -59,16 +72,18 @@ pub(super) fn decide(
                     ..Refusals::default()
                 },
             };
-            return refuse(profile, &state, pod, nodes, why);
+            return refuse(case, &state, why);
         }
         Err(status) => return Decision::Fail(status),
     };
     // The node that preemption freed is most likely the only one that fits.
-    if let Some(node) = pod.nominated_node().and_then(|name| nodes.get(name))
+    if let Some(node) = kept.own.as_deref().and_then(|name| nodes.get(name))
         && names
             .as_ref()
             .is_none_or(|names| names.contains(node.name()))
-        && filter::fits(profile, &state, pod, node, coming).is_success()
+        && profile
+            .run_filter_beside(&state, pod, node, kept)
+            .is_success()
     {
         return Decision::Place {
             node: node.name().to_owned(),
@@ -78,7 +93,7 @@ pub(super) fn decide(
     let search = Search {
         names: &names,
         start: *start,
-        coming,
+        kept,
     };
     let found = match filter::find(profile, &state, pod, nodes, &search) {
         Ok(found) => found,
@@ -94,13 +109,7 @@ pub(super) fn decide(
         },
         Ok(None) => {
             let narrowed = names.is_some().then_some(narrowed);
-            refuse(
-                profile,
-                &state,
-                pod,
-                nodes,
-                why_nowhere(found.refusals, narrowed),
-            )
+            refuse(case, &state, why_nowhere(found.refusals, narrowed))
         }
     }
 }
@@ -128,20 +137,15 @@ struct Why {
     plugins: Vec<&'static str>,
 }
 
-fn refuse(
-    profile: &Profile,
-    state: &CycleState,
-    pod: &PodInfo,
-    nodes: &Snapshot,
-    why: Why,
-) -> Decision {
+fn refuse(case: &Case<'_>, state: &CycleState, why: Why) -> Decision {
     let mut remedy = Remedy::None(Status::SUCCESS, Nomination::Keep);
-    for plugin in &profile.post_filter {
+    for plugin in &case.profile.post_filter {
         remedy = plugin.post_filter(&Unplaced {
-            profile,
+            profile: case.profile,
             state,
-            pod,
-            nodes,
+            pod: case.pod,
+            nodes: case.nodes,
+            kept: case.kept,
             refusals: &why.refusals,
         });
         if matches!(remedy, Remedy::Preempt { .. }) {
@@ -153,7 +157,7 @@ fn refuse(
         Remedy::Preempt { .. } => String::new(),
     };
     let message = message::fit_error(
-        nodes.len(),
+        case.nodes.len(),
         &why.refusals,
         why.pre_filter.as_deref(),
         &post_filter,

@@ -7,12 +7,12 @@ use expect_test::{Expect, expect};
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
-use super::{Decision, decide};
+use super::{Case, Decision, decide};
 use crate::cache::{Cache, Snapshot};
 use crate::framework::points::{Bind, Plugin, Remedy};
 use crate::framework::{PodInfo, Status};
 use crate::plugins::default_profile;
-use crate::testing::{node, node_with, pod, pod_with_cpu};
+use crate::testing::{important, node, node_with, pod, pod_with_cpu};
 
 struct NoBinder;
 impl Plugin for NoBinder {
@@ -49,14 +49,13 @@ impl World {
     fn check(&mut self, pod: &PodInfo, want: Expect) {
         let mut snapshot = Snapshot::default();
         self.cache.refresh(&mut snapshot);
-        let coming = self.cache.nominated.relevant_to(pod);
-        let got = match decide(
-            &default_profile(Arc::new(NoBinder)),
+        let case = Case {
+            profile: &default_profile(Arc::new(NoBinder)),
             pod,
-            &snapshot,
-            &coming,
-            &mut 0,
-        ) {
+            nodes: &snapshot,
+            kept: &self.cache.nominated.seen_by(pod),
+        };
+        let got = match decide(&case, &mut 0) {
             Decision::Place { node, .. } => node,
             Decision::Fail(status) => format!("failed: {}", status.message()),
             Decision::Refuse(refusal) => match refusal.remedy {
@@ -180,13 +179,6 @@ fn host_ports_conflict_by_address_and_protocol() {
 
 #[test]
 fn a_more_important_pod_takes_the_place_of_the_least_important() {
-    let important = |name: &str, cpu: &str, priority: i32| {
-        let container = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
-        pod(
-            name,
-            json!({"priority": priority, "containers": [container]}),
-        )
-    };
     let mut world = World::of([node("a", "4"), node("b", "4")])
         .with(important("a1", "2", 5), "a")
         .with(important("a2", "2", 1), "a")
@@ -208,6 +200,46 @@ fn a_more_important_pod_takes_the_place_of_the_least_important() {
         expect![[r#"0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod. ["NodeResourcesFit"]"#]],
     );
     world.check(&important("p", "2", 11), expect!["a"]);
+}
+
+#[test]
+fn preemption_leaves_alone_what_is_freed_for_another() {
+    let mut world = World::of([node("a", "4")]).with(important("low", "2", 1), "a");
+    world.cache.nominated.set(important("first", "2", 10), "a");
+    // The free half of the node is for the first, so the other half has to be freed.
+    world.check(
+        &important("p", "2", 10),
+        expect![[r#"0/1 nodes are available: 1 Insufficient cpu. preempts ["low"] on a"#]],
+    );
+    // Nobody has to go where that is not enough.
+    world.check(
+        &important("p", "3", 10),
+        expect![[r#"0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient cpu. ["NodeResourcesFit"]"#]],
+    );
+    // The most important pod yields to nobody who is to come.
+    world.check(&important("p", "2", 11), expect!["a"]);
+}
+
+#[test]
+fn a_pod_waits_for_the_victims_on_the_node_that_is_freed_for_it() {
+    let mut leaving = (*important("low", "4", 1).pod).clone();
+    leaving.metadata.deletion_timestamp = Some(client::times::now());
+    leaving.status = Some(
+        serde_json::from_value(json!({"conditions": [
+            {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+        ]}))
+        .expect("a status"),
+    );
+    let mut world = World::of([node("a", "4"), node("b", "4")])
+        .with(Arc::new(PodInfo::new(Arc::new(leaving))), "a")
+        .with(important("other", "4", 1), "b");
+    let preemptor = important("p", "4", 10);
+    // The pod's own status does not tell of the nomination yet; the cache does.
+    world.cache.nominated.set(preemptor.clone(), "a");
+    world.check(
+        &preemptor,
+        expect![[r#"0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible due to a terminating pod on the nominated node. ["NodeResourcesFit"]"#]],
+    );
 }
 
 #[test]
@@ -262,6 +294,35 @@ fn pods_are_spread_over_places() {
     world.check(
         &labelled("p", "web", strict()),
         expect![[r#"0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints, 1 node(s) didn't match pod topology spread constraints (missing required label). preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling. ["PodTopologySpread"]"#]],
+    );
+}
+
+#[test]
+fn a_spread_without_a_selector_means_no_pod() {
+    let mut world = World::of([in_zone("a1", "a"), in_zone("b1", "b")])
+        .with(labelled("x", "web", json!({})), "a1")
+        .with(labelled("y", "web", json!({})), "a1");
+    // The other zone counts, so that a selector which means every pod would find a skew of three.
+    let spread = |more: (&str, Value)| {
+        let mut constraint = json!({"maxSkew": 1, "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule", "nodeAffinityPolicy": "Ignore"});
+        constraint[more.0] = more.1;
+        json!({"topologySpreadConstraints": [constraint],
+            "nodeSelector": {"kubernetes.io/hostname": "a1"}})
+    };
+    world.check(
+        &labelled("p", "web", spread(("minDomains", json!(1)))),
+        expect!["a1"],
+    );
+    world.check(
+        &labelled("p", "web", spread(("matchLabelKeys", json!(["app"])))),
+        expect!["a1"],
+    );
+    // A selector that means them does find it.
+    let web = json!({"matchLabels": {"app": "web"}});
+    world.check(
+        &labelled("p", "web", spread(("labelSelector", web))),
+        expect![[r#"0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) didn't match pod topology spread constraints. preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling. ["NodeAffinity", "PodTopologySpread"]"#]],
     );
 }
 

@@ -1,16 +1,13 @@
 //! Writes down that a pod could not be placed: its PodScheduled condition and an event.
 
-use std::time::Duration;
-
 use client::events::Type;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::scheduler::Shared;
+use super::term::{Cut, Term, WRITE_TIME_MAX};
 use crate::framework::PodInfo;
-
-const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What to write.
 #[derive(Clone, Debug)]
@@ -24,7 +21,10 @@ pub(super) struct Failure {
 }
 
 /// Writes the event and, where it says something new, the condition.
-pub(super) async fn record(shared: &Shared, pod: &PodInfo, failure: &Failure) {
+pub(super) async fn record(shared: &Shared, term: &Term, pod: &PodInfo, failure: &Failure) {
+    if term.has_ended() {
+        return;
+    }
     shared.recorder.event(
         &*pod.pod,
         Type::Warning,
@@ -41,13 +41,14 @@ pub(super) async fn record(shared: &Shared, pod: &PodInfo, failure: &Failure) {
         ..PatchParams::default()
     };
     let write = pods.patch_status(&pod.name, &params, &patch);
-    match tokio::time::timeout(WRITE_TIME_MAX, write).await {
+    match term.bound(WRITE_TIME_MAX, write).await {
         Ok(Ok(_)) => {}
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() || status.is_conflict() => {}
         Ok(Err(error)) => {
             tracing::warn!(pod = %pod.key(), error = %base::report(&error), "condition not written")
         }
-        Err(_) => tracing::warn!(pod = %pod.key(), "condition not written in time"),
+        Err(Cut::TooLate) => tracing::warn!(pod = %pod.key(), "condition not written in time"),
+        Err(Cut::TermEnded) => {}
     }
 }
 

@@ -1,19 +1,13 @@
 //! Finds nodes that a pod fits, enough of them to choose from.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use crate::cache::{NodeInfo, Snapshot};
-use crate::framework::points::{NodeNames, Refusals};
+use crate::cache::Snapshot;
+use crate::framework::points::{Kept, NodeNames, Refusals};
 use crate::framework::{Code, CycleState, PodInfo, Profile, Status};
 
 /// Fewer nodes than this are always all tried.
 const FEASIBLE_MIN: usize = 100;
 /// The adaptive share never falls below this, in hundredths.
 const PERCENT_MIN: usize = 5;
-
-/// The important pods that are to come to each node.
-pub(super) type Coming = BTreeMap<String, Vec<Arc<PodInfo>>>;
 
 /// What the search found.
 pub(super) struct Found {
@@ -56,7 +50,7 @@ pub(super) fn find(
             continue;
         };
         found.looked_at += 1;
-        let status = fits(profile, state, pod, node, search.coming);
+        let status = profile.run_filter_beside(state, pod, node, search.kept);
         match status.code {
             Code::Success | Code::Skip => found.feasible.push(*position),
             Code::Error => return Err(status),
@@ -77,32 +71,8 @@ pub(super) struct Search<'a> {
     pub(super) names: &'a NodeNames,
     /// The position to start at.
     pub(super) start: usize,
-    /// Nominated pods.
-    pub(super) coming: &'a Coming,
-}
-
-/// Runs the filters on one node. Where more important pods are to come, the pod must fit with
-/// them and, because they may not come after all, without them.
-pub(super) fn fits(
-    profile: &Profile,
-    state: &CycleState,
-    pod: &PodInfo,
-    node: &NodeInfo,
-    coming: &Coming,
-) -> Status {
-    if let Some(others) = coming.get(node.name()) {
-        let mut state = state.clone();
-        let mut crowded = node.clone();
-        for other in others {
-            crowded.add_pod(other.clone());
-            profile.run_add_pod(&mut state, pod, other, &crowded);
-        }
-        let status = profile.run_filter(&state, pod, &crowded);
-        if !status.is_success() {
-            return status;
-        }
-    }
-    profile.run_filter(state, pod, node)
+    /// What preemption frees.
+    pub(super) kept: &'a Kept,
 }
 
 /// How many fitting nodes are enough of `all`.

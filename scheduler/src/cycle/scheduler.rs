@@ -4,24 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Tasks;
-use client::events::{Recorder, Type};
+use client::events::Recorder;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::algorithm::{self, Decision, Refusal};
-use super::failure::Failure;
-use super::{bind, failure, preempt};
+use super::act::{Work, act};
+use super::algorithm::{self, Case, Decision};
+use super::term::Term;
 use crate::cache::{Cache, Snapshot};
 use crate::framework::points::{Nomination, Remedy};
-use crate::framework::{CycleState, EventSet, PodInfo, Profile, Status};
+use crate::framework::{EventSet, PodInfo, Profile};
 use crate::queue::{Popped, Queue};
 
 /// Bindings and failure notes that are being written. When full, the loop waits: the api-server
 /// is slower than the decisions, and more of them would only wait there.
 const WRITES_MAX: usize = 100;
 
-/// What the loop, its tasks and the informers share.
+/// What the loop, its tasks and the informers share. Whoever needs both locks takes the cache's
+/// first, then the queue's.
 pub struct Shared {
     /// For writes.
     pub client: kube::Client,
@@ -40,6 +41,20 @@ impl Shared {
     pub(super) fn forget(&self, uid: &str) {
         self.cache.lock().forget(uid);
         self.queue.cluster_changed(EventSet::ASSIGNED_POD_DELETE);
+    }
+
+    /// Keeps the node that a remedy frees, or gives a kept one up. It happens within the cycle, so
+    /// that the next pod already finds the node kept.
+    fn nominate(&self, pod: &Arc<PodInfo>, remedy: &Remedy) {
+        let mut cache = self.cache.lock();
+        match remedy {
+            Remedy::None(_, Nomination::Keep) => {}
+            Remedy::None(_, Nomination::Clear) => cache.nominated.clear(&pod.uid),
+            // For a pod that was assigned or went away meanwhile nobody would ever give it up.
+            Remedy::Preempt { .. }
+                if cache.pod(&pod.uid).is_some() || self.queue.get(&pod.uid).is_none() => {}
+            Remedy::Preempt { node, .. } => cache.nominated.set(pod.clone(), node),
+        }
     }
 }
 
@@ -61,9 +76,11 @@ impl Scheduler {
         }
     }
 
-    /// Schedules until `stop`; then waits for the writes under way.
+    /// Schedules until `stop`, the end of the term. It returns soon after, and nothing is written
+    /// any more: what was under way is dropped, and its pods are back in the queue.
     pub async fn run(mut self, stop: CancellationToken) {
         let tasks = Tasks::child_of("scheduling", &stop);
+        let term = Term::until(stop.clone());
         let room = Arc::new(Semaphore::new(WRITES_MAX));
         loop {
             // Shutdown first: a long queue must not delay it.
@@ -78,10 +95,10 @@ impl Scheduler {
             let Some(work) = self.cycle(&popped) else {
                 continue;
             };
-            let shared = self.shared.clone();
+            let (shared, term) = (self.shared.clone(), term.clone());
             tasks.spawn_infallible("write", async move {
                 let _permit = permit;
-                act(&shared, popped, work).await;
+                act(&shared, &term, popped, work).await;
             });
         }
         tasks.shutdown(Duration::from_secs(3)).await;
@@ -95,7 +112,7 @@ impl Scheduler {
             shared.queue.remove(&pod.uid);
             return None;
         }
-        let coming = {
+        let kept = {
             let mut cache = shared.cache.lock();
             if cache.pod(&pod.uid).is_some() {
                 drop(cache);
@@ -103,18 +120,20 @@ impl Scheduler {
                 return None;
             }
             cache.refresh(&mut self.snapshot);
-            cache.nominated.relevant_to(pod)
+            cache.nominated.seen_by(pod)
         };
-        let decision = algorithm::decide(
-            &shared.profile,
+        let case = Case {
+            profile: &shared.profile,
             pod,
-            &self.snapshot,
-            &coming,
-            &mut self.start,
-        );
-        let (node, mut state) = match decision {
+            nodes: &self.snapshot,
+            kept: &kept,
+        };
+        let (node, mut state) = match algorithm::decide(&case, &mut self.start) {
             Decision::Place { node, state } => (node, state),
-            Decision::Refuse(refusal) => return Some(Work::Refused(refusal)),
+            Decision::Refuse(refusal) => {
+                shared.nominate(pod, &refusal.remedy);
+                return Some(Work::Refused(refusal));
+            }
             Decision::Fail(status) => return Some(Work::Failed(status)),
         };
         shared.cache.lock().assume(pod.clone(), &node);
@@ -133,80 +152,6 @@ impl Scheduler {
     }
 }
 
-/// What is to be written about a pod.
-enum Work {
-    Bind { node: String, state: CycleState },
-    Refused(Refusal),
-    Failed(Status),
-}
-
-async fn act(shared: &Shared, popped: Popped, work: Work) {
-    let pod = popped.pod;
-    match work {
-        Work::Bind { node, state } => match bind::bind(shared, state, &pod, &node).await {
-            Ok(()) => {
-                tracing::debug!(pod = %pod.key(), node, attempts = popped.attempts, "bound");
-                let text = format!("Successfully assigned {} to {node}", pod.key());
-                shared
-                    .recorder
-                    .event(&*pod.pod, Type::Normal, "Scheduled", text);
-            }
-            Err(status) => failed(shared, &pod, &status).await,
-        },
-        Work::Refused(refusal) => refused(shared, &pod, refusal).await,
-        Work::Failed(status) => failed(shared, &pod, &status).await,
-    }
-}
-
-async fn refused(shared: &Shared, pod: &Arc<PodInfo>, refusal: Refusal) {
-    tracing::debug!(pod = %pod.key(), message = %refusal.message, "fits no node");
-    let nominated = match &refusal.remedy {
-        Remedy::Preempt { node, .. } => Some(node.clone()),
-        Remedy::None(_, Nomination::Clear) => Some(String::new()),
-        Remedy::None(_, Nomination::Keep) => None,
-    };
-    {
-        // Before the victims go, so that nobody less important takes their place.
-        let mut cache = shared.cache.lock();
-        match nominated.as_deref() {
-            Some("") => cache.nominated.clear(&pod.uid),
-            Some(node) => cache.nominated.set(pod.clone(), node),
-            None => {}
-        }
-    }
-    let failure = Failure {
-        reason: "Unschedulable",
-        message: refusal.message,
-        nominated,
-    };
-    // The queue first: what happens while the note is written may help the pod already.
-    shared.queue.refused(&pod.uid, &refusal.plugins);
-    if shared.queue.get(&pod.uid).is_none() {
-        return;
-    }
-    failure::record(shared, pod, &failure).await;
-    if let Remedy::Preempt { node, victims } = refusal.remedy {
-        preempt::evict(shared, pod, &node, &victims).await;
-    }
-}
-
-async fn failed(shared: &Shared, pod: &Arc<PodInfo>, status: &Status) {
-    let message = match status.plugin {
-        "" => status.message(),
-        plugin => format!("running {plugin:?} plugin: {}", status.message()),
-    };
-    tracing::warn!(pod = %pod.key(), error = %message, "scheduling failed, trying again");
-    shared.queue.failed(&pod.uid);
-    if shared.queue.get(&pod.uid).is_some() {
-        failure::record(
-            shared,
-            pod,
-            &Failure {
-                reason: "SchedulerError",
-                message,
-                nominated: None,
-            },
-        )
-        .await;
-    }
-}
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ pub mod event;
 pub mod pod_info;
 pub mod points;
 pub mod profile;
+pub mod requests;
 pub mod resources;
 pub mod selectors;
 pub mod status;

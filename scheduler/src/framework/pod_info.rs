@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 
 use super::affinity::Terms;
-use super::resources::{self, Resources};
+use super::{Resources, requests};
 
 /// A port a pod takes on its node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl PodInfo {
     pub fn new(pod: Arc<Pod>) -> Self {
         let empty = PodSpec::default();
         let spec = pod.spec.as_ref().unwrap_or(&empty);
-        let (requests, scored_requests) = resources::of_pod(spec);
+        let (requests, scored_requests) = requests::of_pod(&pod);
         Self {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone().unwrap_or_default(),

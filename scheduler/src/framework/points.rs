@@ -84,6 +84,15 @@ impl Refusals {
     }
 }
 
+/// The nodes that preemption frees, as one pod sees them.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// The node that is freed for the pod itself.
+    pub own: Option<String>,
+    /// By node, the other pods that are to come and are at least as important.
+    pub coming: BTreeMap<String, Vec<Arc<PodInfo>>>,
+}
+
 /// A pod that fits no node, with everything that was found out about it.
 pub struct Unplaced<'a> {
     /// Runs the filters again on imagined nodes.
@@ -94,7 +103,9 @@ pub struct Unplaced<'a> {
     pub pod: &'a PodInfo,
     /// The nodes.
     pub nodes: &'a Snapshot,
-    /// Why each does not fit.
+    /// What preemption frees already.
+    pub kept: &'a Kept,
+    /// Why each node does not fit.
     pub refusals: &'a Refusals,
 }
 

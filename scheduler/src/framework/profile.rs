@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::points::{
-    Bind, Filter, NodeNames, Permit, PostBind, PostFilter, PreBind, PreEnqueue, PreFilter,
+    Bind, Filter, Kept, NodeNames, Permit, PostBind, PostFilter, PreBind, PreEnqueue, PreFilter,
     PreScore, QueueSort, Reserve, Score,
 };
 use super::{CycleState, EventSet, PodInfo, Status};
@@ -106,6 +106,30 @@ impl Profile {
             }
         }
         Status::SUCCESS
+    }
+
+    /// Runs Filter on one node. Where pods are to come that are at least as important, the pod must
+    /// fit with them and, because they may not come after all, without them.
+    pub fn run_filter_beside(
+        &self,
+        state: &CycleState,
+        pod: &PodInfo,
+        node: &NodeInfo,
+        kept: &Kept,
+    ) -> Status {
+        if let Some(others) = kept.coming.get(node.name()) {
+            let mut state = state.clone();
+            let mut crowded = node.clone();
+            for other in others {
+                crowded.add_pod(other.clone());
+                self.run_add_pod(&mut state, pod, other, &crowded);
+            }
+            let status = self.run_filter(&state, pod, &crowded);
+            if !status.is_success() {
+                return status;
+            }
+        }
+        self.run_filter(state, pod, node)
     }
 
     /// Tells the PreFilter plugins that `other` is imagined on `node`.

@@ -17,6 +17,7 @@ use crate::framework::{Code, PodInfo, Status};
 const CANDIDATES_MIN: usize = 100;
 /// And no fewer than this share of the nodes, in hundredths.
 const CANDIDATES_PERCENT: usize = 10;
+const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 
 /// See the module.
 pub(super) struct DefaultPreemption;
@@ -96,7 +97,7 @@ fn ineligible(unplaced: &Unplaced<'_>) -> Option<&'static str> {
     if pod.spec().and_then(|s| s.preemption_policy.as_deref()) == Some("Never") {
         return Some("not eligible due to preemptionPolicy=Never.");
     }
-    let position = unplaced.nodes.position(pod.nominated_node()?)?;
+    let position = unplaced.nodes.position(unplaced.kept.own.as_deref()?)?;
     if unplaced
         .refusals
         .get(position)
@@ -126,9 +127,12 @@ fn is_leaving_for_another(pod: &PodInfo) -> bool {
         })
 }
 
-/// The least that has to leave `node` for the pod to fit, most important first.
+/// The least that has to leave `node` for the pod to fit, most important first. Never nobody.
+///
+/// What preemption frees for others already is not free: with every question the pods to come count
+/// as if they were there.
 fn victims_on(unplaced: &Unplaced<'_>, node: &Arc<NodeInfo>) -> Result<Vec<Arc<PodInfo>>, Status> {
-    let (profile, pod) = (unplaced.profile, unplaced.pod);
+    let (profile, pod, kept) = (unplaced.profile, unplaced.pod, unplaced.kept);
     let mut lower: Vec<Arc<PodInfo>> = node
         .pods
         .values()
@@ -136,9 +140,7 @@ fn victims_on(unplaced: &Unplaced<'_>, node: &Arc<NodeInfo>) -> Result<Vec<Arc<P
         .cloned()
         .collect();
     if lower.is_empty() {
-        return Err(Status::unresolvable(
-            "No preemption victims found for incoming pod",
-        ));
+        return Err(Status::unresolvable(NO_VICTIMS));
     }
     let mut state = unplaced.state.clone();
     let mut imagined = (**node).clone();
@@ -146,7 +148,7 @@ fn victims_on(unplaced: &Unplaced<'_>, node: &Arc<NodeInfo>) -> Result<Vec<Arc<P
         imagined.remove_pod(&other.uid);
         profile.run_remove_pod(&mut state, pod, other, &imagined);
     }
-    let status = profile.run_filter(&state, pod, &imagined);
+    let status = profile.run_filter_beside(&state, pod, &imagined, kept);
     if !status.is_success() {
         return Err(status);
     }
@@ -156,11 +158,16 @@ fn victims_on(unplaced: &Unplaced<'_>, node: &Arc<NodeInfo>) -> Result<Vec<Arc<P
     for other in lower {
         imagined.add_pod(other.clone());
         profile.run_add_pod(&mut state, pod, &other, &imagined);
-        if !profile.run_filter(&state, pod, &imagined).is_success() {
+        let status = profile.run_filter_beside(&state, pod, &imagined, kept);
+        if !status.is_success() {
             imagined.remove_pod(&other.uid);
             profile.run_remove_pod(&mut state, pod, &other, &imagined);
             victims.push(other);
         }
+    }
+    if victims.is_empty() {
+        // Whatever kept the pod from this node, it was none of them.
+        return Err(Status::unresolvable(NO_VICTIMS));
     }
     Ok(victims)
 }

@@ -38,6 +38,7 @@ pub fn default_profile(binder: Arc<dyn Bind>) -> Profile {
     let spread = Arc::new(pod_topology_spread::PodTopologySpread);
     let near = Arc::new(inter_pod_affinity::InterPodAffinity);
     let balanced = Arc::new(balanced_allocation::BalancedAllocation);
+    let images = Arc::new(image_locality::ImageLocality);
     Profile {
         scheduler_name: DEFAULT_SCHEDULER_NAME.to_owned(),
         percentage_of_nodes_to_score: 0,
@@ -61,14 +62,19 @@ pub fn default_profile(binder: Arc<dyn Bind>) -> Profile {
             near,
         ],
         post_filter: vec![Arc::new(default_preemption::DefaultPreemption)],
-        pre_score: vec![affinity.clone(), spread.clone(), balanced.clone()],
+        pre_score: vec![
+            affinity.clone(),
+            spread.clone(),
+            balanced.clone(),
+            images.clone(),
+        ],
         score: vec![
             weighted(taints, 3),
             weighted(affinity, 2),
             weighted(fit, 1),
             weighted(spread, 2),
             weighted(balanced, 1),
-            weighted(Arc::new(image_locality::ImageLocality), 1),
+            weighted(images, 1),
         ],
         reserve: Vec::new(),
         permit: Vec::new(),

@@ -37,7 +37,8 @@ impl Plugin for PodTopologySpread {
 #[derive(Clone, Debug)]
 struct Constraint {
     key: String,
-    selector: LabelSelector,
+    /// Without a selector the constraint means no pod; an empty selector means every pod.
+    selector: Option<LabelSelector>,
     max_skew: i64,
     min_domains: usize,
     honors_affinity: bool,
@@ -46,10 +47,12 @@ struct Constraint {
 
 impl Constraint {
     fn of(constraint: &TopologySpreadConstraint, pod: &PodInfo) -> Self {
-        let mut selector = constraint.label_selector.clone().unwrap_or_default();
+        let mut selector = constraint.label_selector.clone();
         let labels = pod.pod.metadata.labels.as_ref();
         for key in constraint.match_label_keys.iter().flatten() {
-            if let Some(value) = labels.and_then(|l| l.get(key)) {
+            if let Some(selector) = &mut selector
+                && let Some(value) = labels.and_then(|l| l.get(key))
+            {
                 let wanted = selector.match_labels.get_or_insert_default();
                 wanted.insert(key.clone(), value.clone());
             }
@@ -74,8 +77,13 @@ impl Constraint {
             && (!self.honors_taints || untolerated(node.taints(), tolerations).is_none())
     }
 
+    /// Whether the constraint means pods like `other`.
+    fn means(&self, other: &PodInfo) -> bool {
+        self.selector.as_ref().is_some_and(|s| other.matches(s))
+    }
+
     fn counts(&self, pod: &PodInfo, other: &PodInfo) -> bool {
-        other.namespace == pod.namespace && !other.is_terminating() && other.matches(&self.selector)
+        other.namespace == pod.namespace && !other.is_terminating() && self.means(other)
     }
 }
 
@@ -180,7 +188,7 @@ impl Filter for PodTopologySpread {
                 Some(least) if counts.len() >= constraint.min_domains => *least,
                 _ => 0,
             };
-            let own = i64::from(pod.matches(&constraint.selector));
+            let own = i64::from(constraint.means(pod));
             let here = counts.get(value).copied().unwrap_or(0);
             if here + own - least > constraint.max_skew {
                 return Status::unschedulable(

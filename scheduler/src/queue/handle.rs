@@ -49,6 +49,12 @@ impl Queue {
         self.state.lock().get(uid).cloned()
     }
 
+    /// Whether the pod is handed out and not taken back yet.
+    #[cfg(test)]
+    pub(crate) fn is_in_flight(&self, uid: &str) -> bool {
+        self.state.lock().is_in_flight(uid)
+    }
+
     /// The uids of all waiting pods.
     pub fn uids(&self) -> Vec<String> {
         self.state.lock().uids().map(str::to_owned).collect()

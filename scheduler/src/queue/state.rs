@@ -122,6 +122,12 @@ impl QueueState {
         self.entries.get(uid).map(|e| &e.pod)
     }
 
+    /// Whether the pod is handed out.
+    #[cfg(test)]
+    pub(super) fn is_in_flight(&self, uid: &str) -> bool {
+        self.in_flight.contains(uid)
+    }
+
     /// The uids of all pods.
     pub(super) fn uids(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
