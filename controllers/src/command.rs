@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Tasks;
+use client::events::Recorder;
 use client::leader::Elector;
 use client::serve::{Check, Server};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::credentials::Credentials;
 use crate::driver::Builder;
 use crate::metrics::Metrics;
 use crate::options::{self, Process, Program};
@@ -104,6 +106,9 @@ pub async fn run(
     let client = client::connect(&process.connect)
         .await
         .map_err(|error| text(&error))?;
+    let credentials = Credentials::build(process.act_as, &process.connect, client.clone())
+        .await
+        .map_err(|error| text(&error))?;
     let registry = Arc::new(Mutex::new(Registry::default()));
     let metrics = Metrics::new(&registry);
     let tasks = Tasks::child_of("process", &stop);
@@ -115,9 +120,9 @@ pub async fn run(
     }
     let options = Arc::new(process.options);
     let lead = |term: CancellationToken| {
-        let mut builder = Builder::new(client.clone(), options.clone(), metrics.clone());
+        let mut builder = Builder::new(credentials.clone(), options.clone(), metrics.clone());
         for entry in &process.enabled {
-            (entry.build)(&mut builder);
+            builder.add(entry.account, entry.build);
         }
         let metrics = metrics.clone();
         async move {
@@ -135,13 +140,16 @@ pub async fn run(
                 Err("the controllers ended".to_owned())
             }
         }
-        Some(config) => match Elector::new(client.clone(), config) {
-            Ok(elector) => elector
+        Some(config) => {
+            let (recorder, writer) = Recorder::new(client.clone(), program.name());
+            tasks.spawn_infallible("events", writer.run(tasks.stop().clone()));
+            let elector = Elector::new(client.clone(), config).map_err(|error| text(&error))?;
+            let led = elector
+                .with_recorder(recorder)
                 .run(stop.clone(), lead)
-                .await
-                .map_err(|error| text(&error)),
-            Err(error) => Err(text(&error)),
-        },
+                .await;
+            led.map_err(|error| text(&error))
+        }
     };
     tasks.shutdown(STOP_TIME_MAX).await;
     result

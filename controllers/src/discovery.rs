@@ -1,11 +1,11 @@
-//! Which resources the server has, each in its preferred version. Only what aggregated discovery says; no kind is known here.
+//! Which resources the server has, each in its preferred version, and in which other versions. Only what aggregated discovery says; no kind is known here.
 
 use std::collections::BTreeSet;
 
 use client::Client;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
-use kube::client::APIGroupDiscoveryList;
+use kube::client::{APIGroupDiscoveryList, APIResourceDiscovery};
 use kube::core::PartialObjectMeta;
 
 /// An object of any kind, its metadata only.
@@ -41,8 +41,10 @@ impl Resource {
 /// What discovery found, and what it could not find out.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
-    /// Every resource, once.
+    /// Every resource, once, in its preferred version.
     pub resources: Vec<Resource>,
+    /// The same resources in the other versions that are served: references may name any of them.
+    pub others: Vec<Resource>,
     /// Group versions whose server did not answer.
     pub failed: Vec<String>,
 }
@@ -67,50 +69,53 @@ fn read(list: &APIGroupDiscoveryList, found: &mut Found) {
         let mut seen = BTreeSet::new();
         // Versions come in order of preference; the first that has a resource is the one to use.
         for version in &group.versions {
-            let number = version.version.clone().unwrap_or_default();
-            let api_version = if name.is_empty() {
-                number.clone()
-            } else {
-                format!("{name}/{number}")
-            };
+            let number = version.version.as_deref().unwrap_or_default();
             if version.freshness.as_deref() == Some("Stale") {
-                found.failed.push(api_version.clone());
+                found.failed.push(api_version(&name, number));
             }
-            for resource in &version.resources {
-                let Some(plural) = resource.resource.clone() else {
+            for one in &version.resources {
+                let Some(resource) = resource(&name, number, one) else {
                     continue;
                 };
-                let kind = resource
-                    .response_kind
-                    .as_ref()
-                    .and_then(|kind| kind.kind.clone());
-                let Some(kind) = kind.filter(|kind| !kind.is_empty()) else {
-                    continue;
-                };
-                if !seen.insert(plural.clone()) {
-                    continue;
+                if seen.insert(resource.api.plural.clone()) {
+                    found.resources.push(resource);
+                } else {
+                    found.others.push(resource);
                 }
-                found.resources.push(Resource {
-                    api: ApiResource {
-                        group: name.clone(),
-                        version: number.clone(),
-                        api_version: api_version.clone(),
-                        kind,
-                        plural,
-                    },
-                    is_namespaced: resource.scope.as_deref() == Some("Namespaced"),
-                    verbs: resource.verbs.iter().cloned().collect(),
-                });
             }
         }
     }
+}
+
+fn api_version(group: &str, number: &str) -> String {
+    if group.is_empty() {
+        number.to_owned()
+    } else {
+        format!("{group}/{number}")
+    }
+}
+
+/// None for what has no name or no kind of its own.
+fn resource(group: &str, number: &str, found: &APIResourceDiscovery) -> Option<Resource> {
+    let kind = found.response_kind.as_ref()?.kind.clone();
+    Some(Resource {
+        api: ApiResource {
+            group: group.to_owned(),
+            version: number.to_owned(),
+            api_version: api_version(group, number),
+            kind: kind.filter(|kind| !kind.is_empty())?,
+            plural: found.resource.clone()?,
+        },
+        is_namespaced: found.scope.as_deref() == Some("Namespaced"),
+        verbs: found.verbs.iter().cloned().collect(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{Found, read};
+    use super::{Found, Resource, read};
 
     #[test]
     fn the_first_version_that_has_a_resource_wins() {
@@ -126,12 +131,12 @@ mod tests {
         ]}]});
         let mut found = Found::default();
         read(&serde_json::from_value(list).unwrap(), &mut found);
-        let names: Vec<_> = found
-            .resources
-            .iter()
-            .map(|r| (r.api.plural.as_str(), r.api.api_version.as_str()))
-            .collect();
-        assert_eq!(names, [("as", "g/v1"), ("bs", "g/v1beta1")]);
+        let names = |all: &[Resource]| -> Vec<String> {
+            let name = |one: &Resource| format!("{} {}", one.api.plural, one.api.api_version);
+            all.iter().map(name).collect()
+        };
+        assert_eq!(names(&found.resources), ["as g/v1", "bs g/v1beta1"]);
+        assert_eq!(names(&found.others), ["as g/v1beta1"]);
         assert!(found.resources[0].is_namespaced && found.resources[0].can(&["get", "list"]));
         assert!(!found.resources[1].is_namespaced && !found.resources[1].can(&["get"]));
         assert_eq!(found.failed, ["g/v1beta1"]);

@@ -2,6 +2,7 @@
 //!
 //! It knows no kind. Standbys run nothing of it: they only stand for election, and list afresh when they win.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +16,8 @@ use client::store::Key;
 use client::{Client, Delta, Queue, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, Result, is_conflict};
+use crate::credentials::Credentials;
+use crate::error::{Error, Result, is_conflict, is_namespace_terminating, is_not_found, message};
 use crate::informers::Informers;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -88,12 +90,15 @@ impl Debug for Part {
 
 /// What controllers are built from, and what building them yields.
 pub struct Builder {
-    /// The way to the api-server.
+    /// The way to the api-server of the controller that is being built: its writes, its live reads, its events.
     pub client: Client,
     /// The settings.
     pub options: Arc<Options>,
     /// The shared informers; handlers must be added while building.
     pub informers: Informers,
+    credentials: Credentials,
+    /// The clients made so far, by account.
+    clients: BTreeMap<&'static str, Client>,
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
     runs: Vec<Run>,
@@ -109,16 +114,38 @@ impl Debug for Builder {
 
 impl Builder {
     /// Nothing built yet.
-    pub fn new(client: Client, options: Arc<Options>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(credentials: Credentials, options: Arc<Options>, metrics: Arc<Metrics>) -> Self {
+        let client = credentials.own().clone();
+        // Shared informers read for several controllers, so for none of their accounts.
         let informers = Informers::new(client.clone());
         Self {
             client,
             options,
             informers,
+            credentials,
+            clients: BTreeMap::new(),
             metrics,
             parts: Vec::new(),
             runs: Vec::new(),
         }
+    }
+
+    /// Adds a controller that acts as `account`, if controllers are to act as accounts.
+    pub fn add(&mut self, account: &'static str, build: fn(&mut Self)) {
+        self.client = self.client_of(account);
+        build(self);
+    }
+
+    fn client_of(&mut self, account: &'static str) -> Client {
+        if let Some(client) = self.clients.get(account) {
+            return client.clone();
+        }
+        let Some((client, renewer)) = self.credentials.client(account) else {
+            return self.credentials.own().clone();
+        };
+        self.task("token", move |stop| renewer.run(stop));
+        self.clients.insert(account, client.clone());
+        client
     }
 
     /// A recorder whose events name `component` as their source.
@@ -168,7 +195,7 @@ impl Builder {
             for part in self.parts {
                 start(&tasks, part, &self.metrics);
             }
-            // A task that ends by itself ends the term: its controller would be missing.
+            // A panic in any task cancels the group too, and so ends the term: its controller would be missing.
             tasks.stop().cancelled().await;
         }
         tasks.shutdown(STOP_TIME_MAX).await;
@@ -269,15 +296,34 @@ impl Worker {
                 self.queue.add_after(key.clone(), delay);
             }
             Err(error) => {
-                let is_routine = matches!(&error, Error::Api(error) if is_conflict(error));
-                if is_routine {
-                    tracing::debug!(controller = self.name, %key, "conflict, looking again");
+                let (controller, cause) = (self.name, describe(&error));
+                if is_routine(&error) {
+                    tracing::debug!(controller, %key, error = %cause, "looking again");
                 } else {
-                    let error = base::report(&error);
-                    tracing::warn!(controller = self.name, %key, %error, "reconciliation failed, trying again");
+                    tracing::warn!(controller, %key, error = %cause, "reconciliation failed, trying again");
                 }
                 self.queue.add_rate_limited(key.clone());
             }
         }
     }
 }
+
+/// Whether the world moved on while the worker acted: what comes next decides.
+fn is_routine(error: &Error) -> bool {
+    match error {
+        Error::Api(error) => {
+            is_conflict(error) || is_not_found(error) || is_namespace_terminating(error)
+        }
+        Error::Selector(_) | Error::Unready(_) => false,
+    }
+}
+
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Api(error) => message(error),
+        other => base::report(other).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,20 +5,29 @@
 
 mod act;
 pub mod catalog;
+mod cloud;
 mod command;
+pub mod credentials;
 mod deployment;
 mod discovery;
 pub mod driver;
+mod endpoints;
+mod endpointslice;
 pub mod error;
+mod eviction;
 mod gc;
 pub mod informers;
+mod job;
 pub mod metrics;
 mod namespace;
+mod nodes;
 pub mod options;
 mod owners;
+mod podgc;
 mod pods;
 mod replicaset;
 mod rootca;
 mod serviceaccount;
+mod services;
 
 pub use command::{main_cloud_controllers, main_controllers, run};

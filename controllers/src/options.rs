@@ -9,6 +9,7 @@ use client::flags::{Error, Flags, Known};
 use ipnet::IpNet;
 
 use crate::catalog;
+use crate::credentials::ActAs;
 
 /// What the controllers go by.
 #[derive(Clone, Debug)]
@@ -45,6 +46,9 @@ impl Default for Options {
 pub struct Process {
     /// Where the api-servers are.
     pub connect: ConnectOptions,
+    /// In whose name the controllers act. Default: the process's. Accounts cost a token an hour each, and the process needs
+    /// the right to make them.
+    pub act_as: ActAs,
     /// The election. None: lead at once and alone.
     pub election: Option<client::leader::Config>,
     /// The health port. None: none.
@@ -84,7 +88,7 @@ impl Program {
 }
 
 /// Upstream's flags that have no meaning here: given, they are named in the log and otherwise without effect.
-const WITHOUT_EFFECT: [&str; 26] = [
+const WITHOUT_EFFECT: [&str; 25] = [
     "allocate-node-cidrs",
     "authentication-kubeconfig",
     "authorization-kubeconfig",
@@ -110,7 +114,6 @@ const WITHOUT_EFFECT: [&str; 26] = [
     "secondary-node-eviction-rate",
     "service-account-private-key-file",
     "service-cluster-ip-range",
-    "use-service-account-credentials",
 ];
 
 /// The flags of a program.
@@ -130,6 +133,7 @@ pub fn known(program: Program) -> Known {
         .value("tls-cert-file", "The certificate of the port; self-signed if none is given.")
         .value("tls-private-key-file", "The key of --tls-cert-file.")
         .value("controllers", "The controllers to run: '*' all that are on by default, 'foo' runs foo, '-foo' does not.")
+        .switch("use-service-account-credentials", "If true, use individual service account credentials for each controller.")
         .value("v", "The verbosity of the log: 0 to 10.")
         .value("log-level", "The filter of log records, in place of --v.");
     if program == Program::Controllers {
@@ -164,10 +168,9 @@ pub fn known(program: Program) -> Known {
     }
     for name in WITHOUT_EFFECT {
         known = match name {
-            "allocate-node-cidrs"
-            | "configure-cloud-routes"
-            | "profiling"
-            | "use-service-account-credentials" => known.switch(name, "Accepted, without effect."),
+            "allocate-node-cidrs" | "configure-cloud-routes" | "profiling" => {
+                known.switch(name, "Accepted, without effect.")
+            }
             _ => known.value(name, "Accepted, without effect."),
         };
     }
@@ -206,8 +209,13 @@ pub fn read(program: Program, flags: &Flags) -> Result<Process, Error> {
         servers: flags.list("server"),
         user_agent: format!("{}/v{}", program.name(), env!("CARGO_PKG_VERSION")),
     };
+    let act_as = match flags.switch("use-service-account-credentials", false) {
+        true => ActAs::ServiceAccounts,
+        false => ActAs::Process,
+    };
     Ok(Process {
         connect,
+        act_as,
         election: election(program, flags)?,
         serve: serve(program, flags)?,
         enabled: enabled(program, flags)?,
@@ -305,6 +313,7 @@ fn log_level(flags: &Flags) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::{Process, Program, known, read};
+    use crate::credentials::ActAs;
 
     fn parse(line: &str) -> Result<Process, String> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -322,6 +331,15 @@ mod tests {
         assert_eq!(election.lease_duration.as_secs(), 15);
         assert_eq!(process.serve.unwrap().address.port(), 10257);
         assert_eq!(process.options.node_monitor_grace.as_secs(), 50);
+        assert_eq!(process.act_as, ActAs::Process);
+    }
+
+    #[test]
+    fn controllers_act_as_accounts_where_that_is_asked_for() {
+        let act_as = |line: &str| parse(line).unwrap().act_as;
+        let flag = "--use-service-account-credentials";
+        assert_eq!(act_as(flag), ActAs::ServiceAccounts);
+        assert_eq!(act_as(&format!("{flag}=false")), ActAs::Process);
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub(crate) fn release(owner_uid: &str, uid: Option<&str>) -> Value {
     json!({ "metadata": { "ownerReferences": [{ "$patch": "delete", "uid": owner_uid }], "uid": uid } })
 }
 
+/// Whether an owner, as it was just read, is still the one of the cache and stays. Only such a one may adopt: what it owns
+/// is deleted with it.
+pub(crate) fn is_alive(cached: &ObjectMeta, fresh: &ObjectMeta) -> bool {
+    cached.uid == fresh.uid && fresh.deletion_timestamp.is_none()
+}
+
 /// What a controller does about an object that it might manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
@@ -73,7 +79,7 @@ pub(crate) fn claim(owner: &ObjectMeta, object: &ObjectMeta, is_selected: bool) 
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-    use super::{Claim, claim, controller_reference};
+    use super::{Claim, claim, controller_reference, is_alive};
 
     fn meta(uid: &str, owner: Option<&str>, is_going: bool) -> ObjectMeta {
         let mut meta = ObjectMeta {
@@ -108,5 +114,13 @@ mod tests {
         assert_eq!(claim(&going, &orphan, true), Claim::Ignore);
         assert_eq!(claim(&owner, &meta("p", None, true), true), Claim::Ignore);
         assert_eq!(claim(&owner, &theirs, true), Claim::Ignore);
+    }
+
+    #[test]
+    fn an_owner_that_goes_or_has_gone_is_not_alive() {
+        let cached = meta("o", None, false);
+        assert!(is_alive(&cached, &meta("o", None, false)));
+        assert!(!is_alive(&cached, &meta("o", None, true)));
+        assert!(!is_alive(&cached, &meta("other", None, false)));
     }
 }

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// The pod's phase; empty before its first status.
 pub(crate) fn phase(pod: &Pod) -> &str {
@@ -72,6 +73,21 @@ pub(crate) fn available_in(pod: &Pod, min_ready_seconds: i32, now: Timestamp) ->
         return Some(Duration::ZERO);
     }
     Some(wanted.saturating_sub(client::times::between(since, now)))
+}
+
+/// A nameless pod with the template's labels, annotations, finalizers and spec.
+pub(crate) fn pod_of(template: PodTemplateSpec) -> Pod {
+    let meta = template.metadata.unwrap_or_default();
+    Pod {
+        metadata: ObjectMeta {
+            labels: meta.labels,
+            annotations: meta.annotations,
+            finalizers: meta.finalizers,
+            ..ObjectMeta::default()
+        },
+        spec: template.spec,
+        status: None,
+    }
 }
 
 /// A pod with the number of active pods of its kind on the same node.

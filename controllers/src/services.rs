@@ -13,35 +13,53 @@ type Labels = BTreeMap<String, String>;
 
 /// Whether the controllers make endpoints for the Service: it has a selector, and is no mere name.
 pub(crate) fn is_served(service: &Service) -> bool {
-    let Some(spec) = &service.spec else { return false };
+    let Some(spec) = &service.spec else {
+        return false;
+    };
     spec.selector.is_some() && spec.type_.as_deref() != Some("ExternalName")
 }
 
 /// Whether the Service means pods with these labels.
 pub(crate) fn selects(service: &Service, labels: Option<&Labels>) -> bool {
-    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let selector = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.as_ref());
     selector.is_some_and(|wanted| {
-        wanted.iter().all(|(key, value)| labels.and_then(|all| all.get(key)) == Some(value))
+        wanted
+            .iter()
+            .all(|(key, value)| labels.and_then(|all| all.get(key)) == Some(value))
     })
 }
 
 /// Whether the Service has no address of its own.
 pub(crate) fn is_headless(service: &Service) -> bool {
-    let ip = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
+    let ip = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.cluster_ip.as_deref());
     matches!(ip, None | Some("" | "None"))
 }
 
 /// Whether the Service wants pods that are not ready, too.
 pub(crate) fn publishes_unready(service: &Service) -> bool {
     let spec = service.spec.as_ref();
-    spec.and_then(|spec| spec.publish_not_ready_addresses).unwrap_or(false)
+    spec.and_then(|spec| spec.publish_not_ready_addresses)
+        .unwrap_or(false)
 }
 
 /// The pod's addresses.
 pub(crate) fn addresses(pod: &Pod) -> Vec<&str> {
-    let Some(status) = &pod.status else { return Vec::new() };
-    let all: Vec<&str> =
-        status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).filter(|ip| !ip.is_empty()).collect();
+    let Some(status) = &pod.status else {
+        return Vec::new();
+    };
+    let all: Vec<&str> = status
+        .pod_ips
+        .iter()
+        .flatten()
+        .map(|ip| ip.ip.as_str())
+        .filter(|ip| !ip.is_empty())
+        .collect();
     match (&status.pod_ip, all.is_empty()) {
         (Some(ip), true) if !ip.is_empty() => vec![ip],
         _ => all,
@@ -57,7 +75,9 @@ pub(crate) fn is_candidate(pod: &Pod) -> bool {
 pub(crate) fn hostname(service: &Service, pod: &Pod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let is_sub = spec.subdomain.is_some() && spec.subdomain == service.metadata.name;
-    spec.hostname.clone().filter(|name| is_sub && !name.is_empty())
+    spec.hostname
+        .clone()
+        .filter(|name| is_sub && !name.is_empty())
 }
 
 /// The port of the pod that a port of the Service leads to.
@@ -106,9 +126,15 @@ pub(crate) fn wake_for_pod(queue: &Queue<Key>, services: &Store<Service>, delta:
 
 fn has_changed(old: &Pod, new: &Pod) -> bool {
     let ips = |status: &Option<PodStatus>| {
-        status.as_ref().map(|status| (status.pod_ip.clone(), status.pod_ips.clone()))
+        status
+            .as_ref()
+            .map(|status| (status.pod_ip.clone(), status.pod_ips.clone()))
     };
-    let names = |pod: &Pod| pod.spec.as_ref().map(|spec| (spec.hostname.clone(), spec.subdomain.clone()));
+    let names = |pod: &Pod| {
+        pod.spec
+            .as_ref()
+            .map(|spec| (spec.hostname.clone(), spec.subdomain.clone()))
+    };
     old.metadata.labels != new.metadata.labels
         || pods::is_terminating(old) != pods::is_terminating(new)
         || pods::is_finished(old) != pods::is_finished(new)

@@ -115,7 +115,7 @@ impl Controller {
     /// The cache may not know yet that the Deployment is going away; an adopted set would be deleted with it.
     async fn check_alive(&self, key: &Key, deployment: &Deployment) -> Result<()> {
         let fresh = self.deployments_api(key).get(&key.name).await?;
-        if fresh.uid() != deployment.uid() || fresh.metadata.deletion_timestamp.is_some() {
+        if !owners::is_alive(&deployment.metadata, &fresh.metadata) {
             return Err(Error::Unready(format!("Deployment {key} is going away")));
         }
         Ok(())
@@ -219,8 +219,15 @@ impl Controller {
                 "Failed to create new replica set {name:?}: {}",
                 message(&error)
             );
+            let status = plan::not_created(deployment, text.clone(), Timestamp::now());
             self.recorder
                 .event(deployment, Type::Warning, "ReplicaSetCreateError", text);
+            if let Some(status) = status
+                && let Err(error) = self.write_status(key, deployment, status, None).await
+            {
+                // The failed creation is the greater news, and is tried again anyway.
+                tracing::debug!(%key, error = %base::report(&error), "failure not noted");
+            }
         }
         Err(error.into())
     }

@@ -39,16 +39,16 @@ impl Reconciler for Controller {
         if !is_served(&service) || !self.expectations.met(key) {
             return Ok(After::Done);
         }
-        let pods = self.pods.list_namespace(&key.namespace);
-        let pods = pods.into_iter().filter(|pod| selects(&service, pod.metadata.labels.as_ref()));
+        let mut pods = self.pods.list_namespace(&key.namespace);
+        pods.retain(|pod| selects(&service, pod.metadata.labels.as_ref()));
         let slices = self.slices.by_index(BY_SERVICE, &key.to_string());
-        let slices = slices.into_iter().filter(|slice| {
-            plan::is_managed(slice) && slice.metadata.deletion_timestamp.is_none()
-        });
+        let slices = slices
+            .into_iter()
+            .filter(|slice| plan::is_managed(slice) && slice.metadata.deletion_timestamp.is_none());
         let zone = |node: &Arc<Node>| (node.name_any(), plan::zone(node).map(str::to_owned));
         let snapshot = Snapshot {
             service,
-            pods: pods.collect(),
+            pods,
             zones: self.nodes.list().iter().map(zone).collect(),
             slices: slices.collect(),
         };
@@ -75,16 +75,14 @@ impl Reconciler for Controller {
 }
 
 impl Controller {
-    async fn carry_out(
-        &self,
-        key: &Key,
-        plan: Plan,
-        service: &Service,
-    ) -> Result<(), kube::Error> {
+    async fn carry_out(&self, key: &Key, plan: Plan, service: &Service) -> Result<(), kube::Error> {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
         let is_going = service.metadata.deletion_timestamp.is_some();
         let create = if is_going { Vec::new() } else { plan.create };
-        let deletions = plan.delete.iter().filter_map(|slice| slice.metadata.uid.clone());
+        let deletions = plan
+            .delete
+            .iter()
+            .filter_map(|slice| slice.metadata.uid.clone());
         if !create.is_empty() || !plan.delete.is_empty() {
             self.expectations.expect(key, create.len(), deletions);
         }
@@ -107,7 +105,10 @@ impl Controller {
         }
         for slice in plan.delete {
             let uid = slice.metadata.uid.as_deref();
-            match api.delete(&slice.name_any(), &act::delete_exactly(uid)).await {
+            match api
+                .delete(&slice.name_any(), &act::delete_exactly(uid))
+                .await
+            {
                 Ok(_) => {}
                 Err(error) => {
                     self.expectations.saw_deletion(key, uid.unwrap_or_default());

@@ -37,9 +37,13 @@ pub(crate) fn build(builder: &mut Builder) {
     nodes.add_handler(move |delta| {
         // Zones show in endpoints; everything else of a node does not.
         let zone = |node: &k8s_openapi::api::core::v1::Node| plan::zone(node).map(str::to_owned);
-        let is_same = delta.old().is_some_and(|old| zone(old) == zone(delta.object()));
+        let is_same = delta
+            .old()
+            .is_some_and(|old| zone(old) == zone(delta.object()));
         if !is_same {
-            of.list().iter().for_each(|service| wake.add(Key::of(service.as_ref())));
+            of.list()
+                .iter()
+                .for_each(|service| wake.add(Key::of(service.as_ref())));
         }
     });
     let nodes = nodes.store();

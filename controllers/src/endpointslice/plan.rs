@@ -1,19 +1,18 @@
 //! Decides which slices a Service needs and which of those that exist change least on the way there. Pure.
 
+mod made;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use client::store::Key;
-use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
-};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use kube::core::ObjectMeta;
 
-use crate::owners::controller_reference;
-use crate::pods;
-use crate::services::{addresses, hostname, is_candidate, is_headless, protocol, publishes_unready, target_port};
+use self::made::{blank, endpoint, ports};
+use crate::services::is_candidate;
 
 /// Endpoints in one slice, as upstream's default.
 pub(super) const ENDPOINTS_MAX: usize = 100;
@@ -50,12 +49,19 @@ pub(super) fn is_managed(slice: &EndpointSlice) -> bool {
 /// The Service of a slice.
 pub(super) fn service_of(slice: &EndpointSlice) -> Option<Key> {
     let name = label(slice, SERVICE_NAME)?;
-    Some(Key::new(slice.metadata.namespace.clone().unwrap_or_default(), name))
+    Some(Key::new(
+        slice.metadata.namespace.clone().unwrap_or_default(),
+        name,
+    ))
 }
 
 /// The zone of a node.
 pub(super) fn zone(node: &Node) -> Option<&str> {
-    node.metadata.labels.as_ref()?.get("topology.kubernetes.io/zone").map(String::as_str)
+    node.metadata
+        .labels
+        .as_ref()?
+        .get("topology.kubernetes.io/zone")
+        .map(String::as_str)
 }
 
 fn label<'a>(slice: &'a EndpointSlice, key: &str) -> Option<&'a str> {
@@ -67,10 +73,16 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
     let families = families(&snapshot.service);
     let mut plan = Plan::default();
     for family in &families {
-        let of_family = snapshot.slices.iter().filter(|slice| slice.address_type == *family);
+        let of_family = snapshot
+            .slices
+            .iter()
+            .filter(|slice| slice.address_type == *family);
         plan_family(snapshot, family, of_family.cloned().collect(), &mut plan);
     }
-    let others = snapshot.slices.iter().filter(|slice| !families.contains(&slice.address_type));
+    let others = snapshot
+        .slices
+        .iter()
+        .filter(|slice| !families.contains(&slice.address_type));
     plan.delete.extend(others.cloned());
     plan
 }
@@ -78,12 +90,16 @@ pub(super) fn plan(snapshot: &Snapshot) -> Plan {
 /// The address types of the Service.
 fn families(service: &Service) -> BTreeSet<String> {
     let spec = service.spec.as_ref();
-    let given: BTreeSet<String> =
-        spec.iter().flat_map(|spec| spec.ip_families.iter().flatten().cloned()).collect();
+    let given: BTreeSet<String> = spec
+        .iter()
+        .flat_map(|spec| spec.ip_families.iter().flatten().cloned())
+        .collect();
     if !given.is_empty() {
         return given;
     }
-    let ip = spec.and_then(|spec| spec.cluster_ip.as_deref()).and_then(|ip| ip.parse().ok());
+    let ip = spec
+        .and_then(|spec| spec.cluster_ip.as_deref())
+        .and_then(|ip| ip.parse().ok());
     match ip {
         Some(IpAddr::V6(_)) => BTreeSet::from(["IPv6".to_owned()]),
         _ => BTreeSet::from(["IPv4".to_owned()]),
@@ -99,12 +115,16 @@ fn plan_family(
     plan: &mut Plan,
 ) {
     let service = &snapshot.service;
-    let (owned, mut delete): (Vec<_>, Vec<_>) =
-        existing.iter().cloned().partition(|slice| is_owned(slice, service));
+    let (owned, mut delete): (Vec<_>, Vec<_>) = existing
+        .iter()
+        .cloned()
+        .partition(|slice| is_owned(slice, service));
     // Pods can differ in what a named port is; each set of ports has its own slices.
     let mut wanted: Vec<(Ports, Vec<Endpoint>)> = Vec::new();
     for pod in snapshot.pods.iter().filter(|pod| is_candidate(pod)) {
-        let Some(endpoint) = endpoint(snapshot, pod, family) else { continue };
+        let Some(endpoint) = endpoint(snapshot, pod, family) else {
+            continue;
+        };
         let ports = ports(service, pod);
         match wanted.iter_mut().find(|(known, _)| *known == ports) {
             Some((_, endpoints)) => endpoints.push(endpoint),
@@ -123,7 +143,11 @@ fn plan_family(
         fill(blank, own, endpoints, &mut create, &mut update, &mut delete);
     }
     let unused = owned.into_iter().filter(|slice| {
-        !slice.metadata.name.as_ref().is_some_and(|name| used.contains(name))
+        !slice
+            .metadata
+            .name
+            .as_ref()
+            .is_some_and(|name| used.contains(name))
     });
     delete.extend(unused);
     if delete.len() == existing.len() && create.is_empty() && update.is_empty() {
@@ -160,7 +184,10 @@ fn reuse(
         match create.pop() {
             Some(mut new) if is_owned(&old, service) => {
                 let labels = new.metadata.labels.take();
-                new.metadata = ObjectMeta { labels, ..old.metadata.clone() };
+                new.metadata = ObjectMeta {
+                    labels,
+                    ..old.metadata.clone()
+                };
                 update.push(new);
             }
             other => {
@@ -182,13 +209,17 @@ fn fill(
     update: &mut Vec<EndpointSlice>,
     delete: &mut Vec<Arc<EndpointSlice>>,
 ) {
-    let mut wanted: BTreeMap<Identity, Endpoint> =
-        wanted.into_iter().map(|endpoint| (identity(&endpoint), endpoint)).collect();
+    let mut wanted: BTreeMap<Identity, Endpoint> = wanted
+        .into_iter()
+        .map(|endpoint| (identity(&endpoint), endpoint))
+        .collect();
     let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
     for slice in existing {
         let old = slice.endpoints.clone().unwrap_or_default();
-        let kept: Vec<Endpoint> =
-            old.iter().filter_map(|endpoint| wanted.remove(&identity(endpoint))).collect();
+        let kept: Vec<Endpoint> = old
+            .iter()
+            .filter_map(|endpoint| wanted.remove(&identity(endpoint)))
+            .collect();
         let is_same = kept == old && slice.metadata.labels == blank.metadata.labels;
         if is_same {
             unchanged.push(slice);
@@ -218,7 +249,11 @@ fn fill(
             None => blank.clone(),
         };
         top_up(&mut slice, &mut rest);
-        if with_room.is_some() { changed.push(slice) } else { create.push(slice) }
+        if with_room.is_some() {
+            changed.push(slice)
+        } else {
+            create.push(slice)
+        }
     }
     update.extend(changed);
 }
@@ -237,8 +272,15 @@ type Identity = (Vec<String>, Option<String>, Option<String>);
 
 /// What makes an endpoint the same one although its state changes.
 fn identity(endpoint: &Endpoint) -> Identity {
-    let target = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
-    (endpoint.addresses.clone(), endpoint.hostname.clone(), target)
+    let target = endpoint
+        .target_ref
+        .as_ref()
+        .and_then(|target| target.name.clone());
+    (
+        endpoint.addresses.clone(),
+        endpoint.hostname.clone(),
+        target,
+    )
 }
 
 fn same_ports(a: &[EndpointPort], b: &[EndpointPort]) -> bool {
@@ -247,100 +289,7 @@ fn same_ports(a: &[EndpointPort], b: &[EndpointPort]) -> bool {
 
 fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {
     let mut owners = slice.metadata.owner_references.iter().flatten();
-    owners.any(|owner| {
-        Some(&owner.uid) == service.metadata.uid.as_ref() && owner.kind == "Service"
-    })
-}
-
-fn endpoint(snapshot: &Snapshot, pod: &Pod, family: &str) -> Option<Endpoint> {
-    let service = &snapshot.service;
-    let is_wanted = |ip: &&str| {
-        ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6() == (family == "IPv6"))
-    };
-    let addresses: Vec<String> =
-        addresses(pod).into_iter().filter(is_wanted).map(str::to_owned).collect();
-    let node = pods::node(pod);
-    let is_known = snapshot.zones.contains_key(node);
-    if addresses.is_empty() || (!is_known && !publishes_unready(service)) {
-        return None;
-    }
-    let (serving, terminating) = (pods::is_ready(pod), pods::is_terminating(pod));
-    let ready = publishes_unready(service) || (serving && !terminating);
-    let meta = &pod.metadata;
-    let mut endpoint = Endpoint {
-        addresses,
-        conditions: Some(EndpointConditions {
-            ready: Some(ready),
-            serving: Some(serving),
-            terminating: Some(terminating),
-        }),
-        target_ref: Some(ObjectReference {
-            kind: Some("Pod".to_owned()),
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            uid: meta.uid.clone(),
-            ..ObjectReference::default()
-        }),
-        node_name: Some(node.to_owned()).filter(|name| !name.is_empty()),
-        zone: snapshot.zones.get(node).cloned().flatten(),
-        hostname: hostname(service, pod),
-        ..Endpoint::default()
-    };
-    endpoint.hints = hints(service, &endpoint, ready);
-    Some(endpoint)
-}
-
-/// The hints of `spec.trafficDistribution`: each ready endpoint serves its own zone, or its own node.
-fn hints(service: &Service, endpoint: &Endpoint, ready: bool) -> Option<EndpointHints> {
-    let wish = service.spec.as_ref()?.traffic_distribution.as_deref()?;
-    if !ready || !["PreferClose", "PreferSameZone", "PreferSameNode"].contains(&wish) {
-        return None;
-    }
-    let for_zones = endpoint.zone.clone().map(|name| vec![ForZone { name }]);
-    let node = endpoint.node_name.clone().filter(|_| wish == "PreferSameNode");
-    let for_nodes = node.map(|name| vec![ForNode { name }]);
-    (for_zones.is_some() || for_nodes.is_some()).then_some(EndpointHints { for_nodes, for_zones })
-}
-
-fn ports(service: &Service, pod: &Pod) -> Ports {
-    let spec = service.spec.as_ref();
-    let all = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-    let found = all.filter_map(|port| {
-        Some(EndpointPort {
-            // Go writes an unnamed port's name as an empty one, and never leaves it out.
-            name: Some(port.name.clone().unwrap_or_default()),
-            port: Some(target_port(pod, port)?),
-            protocol: Some(protocol(port).to_owned()),
-            app_protocol: port.app_protocol.clone(),
-        })
-    });
-    found.collect()
-}
-
-fn blank(service: &Service, family: &str, ports: Ports) -> EndpointSlice {
-    let meta = &service.metadata;
-    let name = meta.name.clone().unwrap_or_default();
-    let is_reserved = |key: &String| [MANAGED_BY, SERVICE_NAME, HEADLESS].contains(&key.as_str());
-    let own = meta.labels.iter().flatten().filter(|(key, _)| !is_reserved(key));
-    let mut labels: BTreeMap<String, String> =
-        own.map(|(key, value)| (key.clone(), value.clone())).collect();
-    labels.insert(SERVICE_NAME.to_owned(), name.clone());
-    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
-    if is_headless(service) {
-        labels.insert(HEADLESS.to_owned(), String::new());
-    }
-    EndpointSlice {
-        metadata: ObjectMeta {
-            generate_name: Some(format!("{name}-")),
-            namespace: meta.namespace.clone(),
-            labels: Some(labels),
-            owner_references: Some(vec![controller_reference("v1", "Service", meta)]),
-            ..ObjectMeta::default()
-        },
-        address_type: family.to_owned(),
-        endpoints: Some(Vec::new()),
-        ports: Some(ports),
-    }
+    owners.any(|owner| Some(&owner.uid) == service.metadata.uid.as_ref() && owner.kind == "Service")
 }
 
 #[cfg(test)]

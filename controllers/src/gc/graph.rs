@@ -110,6 +110,9 @@ impl Graph {
             .map(|node| node.owners.clone())
             .unwrap_or_default();
         let was_held = before.as_ref().is_some_and(|node| node.is_held);
+        if let Some(guess) = before.as_ref().filter(|node| node.is_virtual) {
+            wakes.extend(self.mistaken(&uid, &place, &guess.dependents));
+        }
         let dependents = before.map(|node| node.dependents).unwrap_or_default();
         if is_deleting && has(ORPHAN) {
             wakes.push(Wake {
@@ -140,14 +143,32 @@ impl Graph {
         wakes
     }
 
-    /// An object is gone.
+    /// An object is gone, or nobody watches it any more. While others name it, a virtual node keeps them together: they are
+    /// found whether it is seen again or reported gone once more.
     pub(super) fn remove(&mut self, uid: &str) -> Vec<Wake> {
-        let Some(node) = self.nodes.remove(uid) else {
+        let Some(mut node) = self.nodes.remove(uid) else {
             return Vec::new();
         };
         let mut wakes: Vec<Wake> = node.dependents.iter().map(|uid| collect(uid)).collect();
-        self.leave(uid, &node.owners, &[], &mut wakes);
+        let owners = std::mem::take(&mut node.owners);
+        if !node.dependents.is_empty() {
+            (node.is_deleting, node.is_held, node.is_virtual) = (false, false, true);
+            self.nodes.insert(uid.to_owned(), node);
+        }
+        self.leave(uid, &owners, &[], &mut wakes);
         wakes
+    }
+
+    /// Those of the dependents whose reference to `uid` does not fit its object, now that this is seen at `place`.
+    fn mistaken(&self, uid: &str, place: &Place, dependents: &BTreeSet<String>) -> Vec<Wake> {
+        let is_mistaken = |dependent: &&String| {
+            self.nodes.get(*dependent).is_some_and(|node| {
+                let mut owners = node.owners.iter().filter(|owner| owner.uid == uid);
+                owners.any(|owner| misses(owner, place, &node.place.namespace))
+            })
+        };
+        let mistaken = dependents.iter().filter(is_mistaken);
+        mistaken.map(|uid| collect(uid)).collect()
     }
 
     /// Takes an object off the owners that it no longer has, and wakes those that were held by it.
@@ -187,36 +208,44 @@ impl Graph {
     /// Adds an object to its owners; those that were never seen become virtual nodes, to be verified.
     fn join(&mut self, uid: &str, place: &Place, owners: &[OwnerReference], wakes: &mut Vec<Wake>) {
         for owner in owners {
-            let node = self.nodes.entry(owner.uid.clone()).or_insert_with(|| {
-                wakes.push(Wake {
-                    task: Task::Verify,
-                    uid: owner.uid.clone(),
-                });
-                Node {
-                    place: Place {
-                        api_version: owner.api_version.clone(),
-                        kind: owner.kind.clone(),
-                        namespace: place.namespace.clone(),
-                        name: owner.name.clone(),
-                    },
-                    owners: Vec::new(),
-                    dependents: BTreeSet::new(),
-                    is_deleting: false,
-                    is_held: false,
-                    is_virtual: true,
-                }
+            let node = self.nodes.entry(owner.uid.clone()).or_insert_with(|| Node {
+                place: Place {
+                    api_version: owner.api_version.clone(),
+                    kind: owner.kind.clone(),
+                    namespace: place.namespace.clone(),
+                    name: owner.name.clone(),
+                },
+                owners: Vec::new(),
+                dependents: BTreeSet::new(),
+                is_deleting: false,
+                is_held: false,
+                is_virtual: true,
             });
-            let is_new = node.dependents.insert(uid.to_owned());
-            let is_elsewhere = node.place.name != owner.name
-                || node.place.kind != owner.kind
-                || (!node.place.namespace.is_empty() && node.place.namespace != place.namespace);
-            // A reference that misses its owner's name, kind or namespace refers to nothing; one to an owner that is
-            // waiting for its dependents has come late.
-            if is_new && !node.is_virtual && (is_elsewhere || node.is_held) {
+            if !node.dependents.insert(uid.to_owned()) {
+                continue;
+            }
+            if node.is_virtual {
+                let (task, uid) = (Task::Verify, owner.uid.clone());
+                wakes.push(Wake { task, uid });
+            } else if node.is_held || misses(owner, &node.place, &place.namespace) {
+                // An owner that is waiting for its dependents is referred to too late.
                 wakes.push(collect(uid));
             }
         }
     }
+}
+
+/// Whether a reference, made in `namespace`, has the uid of the object at `place` but not its kind, name or namespace: it
+/// refers to nothing. Any version of the kind will do.
+fn misses(owner: &OwnerReference, place: &Place, namespace: &str) -> bool {
+    place.name != owner.name
+        || place.kind != owner.kind
+        || group(&place.api_version) != group(&owner.api_version)
+        || (!place.namespace.is_empty() && place.namespace != namespace)
+}
+
+fn group(api_version: &str) -> Option<&str> {
+    api_version.split_once('/').map(|(group, _)| group)
 }
 
 fn collect(uid: &str) -> Wake {
@@ -227,141 +256,4 @@ fn collect(uid: &str) -> Wake {
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-
-    use super::{FOREGROUND, Graph, ORPHAN, Place, Task, Wake};
-
-    fn place(name: &str) -> Place {
-        Place {
-            api_version: "v1".into(),
-            kind: "X".into(),
-            namespace: "ns".into(),
-            name: name.into(),
-        }
-    }
-
-    fn meta(name: &str, owners: &[&str], finalizer: Option<&str>) -> ObjectMeta {
-        let owner = |name: &&str| OwnerReference {
-            api_version: "v1".into(),
-            kind: "X".into(),
-            name: (*name).into(),
-            uid: (*name).into(),
-            block_owner_deletion: Some(true),
-            controller: None,
-        };
-        ObjectMeta {
-            uid: Some(name.into()),
-            owner_references: Some(owners.iter().map(owner).collect()),
-            deletion_timestamp: finalizer.map(|_| client::times::now()),
-            finalizers: finalizer.map(|name| vec![name.to_owned()]),
-            ..ObjectMeta::default()
-        }
-    }
-
-    fn text(wakes: Vec<Wake>) -> String {
-        let mut all: Vec<String> = wakes
-            .into_iter()
-            .map(|wake| match wake.task {
-                Task::Collect => format!("c:{}", wake.uid),
-                Task::Orphan => format!("o:{}", wake.uid),
-                Task::Verify => format!("v:{}", wake.uid),
-            })
-            .collect();
-        all.sort();
-        all.dedup();
-        all.join(" ")
-    }
-
-    #[test]
-    fn dependents_of_a_gone_owner_are_looked_at() {
-        let mut graph = Graph::default();
-        assert_eq!(text(graph.observe(place("a"), &meta("a", &[], None))), "");
-        assert_eq!(
-            text(graph.observe(place("b"), &meta("b", &["a"], None))),
-            ""
-        );
-        assert_eq!(
-            text(graph.observe(place("c"), &meta("c", &["b"], None))),
-            ""
-        );
-        assert_eq!(text(graph.remove("a")), "c:b");
-        assert_eq!(text(graph.remove("b")), "c:c");
-        assert_eq!(text(graph.remove("c")), "");
-        assert!(graph.pending().is_empty());
-    }
-
-    #[test]
-    fn an_owner_never_seen_is_verified_and_may_appear_later() {
-        let mut graph = Graph::default();
-        assert_eq!(
-            text(graph.observe(place("b"), &meta("b", &["a"], None))),
-            "v:a"
-        );
-        assert_eq!(text(graph.pending()), "v:a");
-        assert_eq!(text(graph.observe(place("a"), &meta("a", &[], None))), "");
-        assert_eq!(graph.dependents("a").len(), 1);
-        assert!(graph.pending().is_empty());
-        let mut graph = Graph::default();
-        graph.observe(place("b"), &meta("b", &["a"], None));
-        assert_eq!(text(graph.remove("a")), "c:b");
-    }
-
-    #[test]
-    fn a_foreground_deletion_wakes_dependents_and_then_the_owner() {
-        let mut graph = Graph::default();
-        graph.observe(place("a"), &meta("a", &[], None));
-        graph.observe(place("b"), &meta("b", &["a"], None));
-        let held = meta("a", &[], Some(FOREGROUND));
-        assert_eq!(text(graph.observe(place("a"), &held)), "c:a c:b");
-        assert_eq!(text(graph.observe(place("a"), &held)), "");
-        // A dependent that comes late is looked at too.
-        assert_eq!(
-            text(graph.observe(place("c"), &meta("c", &["a"], None))),
-            "c:c"
-        );
-        assert_eq!(text(graph.remove("b")), "c:a");
-    }
-
-    #[test]
-    fn orphaning_and_changed_owners() {
-        let mut graph = Graph::default();
-        graph.observe(place("a"), &meta("a", &[], None));
-        graph.observe(place("b"), &meta("b", &["a"], None));
-        assert_eq!(
-            text(graph.observe(place("a"), &meta("a", &[], Some(ORPHAN)))),
-            "o:a"
-        );
-        assert_eq!(text(graph.observe(place("b"), &meta("b", &[], None))), "");
-        assert!(graph.dependents("a").is_empty());
-        assert_eq!(text(graph.remove("a")), "");
-    }
-
-    #[test]
-    fn a_reference_that_misses_its_owner_is_looked_at() {
-        let mut graph = Graph::default();
-        graph.observe(
-            Place {
-                namespace: "other".into(),
-                ..place("a")
-            },
-            &meta("a", &[], None),
-        );
-        assert_eq!(
-            text(graph.observe(place("b"), &meta("b", &["a"], None))),
-            "c:b"
-        );
-        let mut graph = Graph::default();
-        graph.observe(
-            Place {
-                namespace: String::new(),
-                ..place("a")
-            },
-            &meta("a", &[], None),
-        );
-        assert_eq!(
-            text(graph.observe(place("b"), &meta("b", &["a"], None))),
-            ""
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The garbage collector: deletes what has lost all its owners, holds foreground deletions until the dependents are gone,
 //! and cuts dependents loose where a deletion says so.
 //!
-//! `monitors` watches the metadata of every deletable resource, `graph` knows who owns whom, `plan` decides, `act` writes.
+//! `resources` says which resources are to be watched, `monitors` watches their metadata, `graph` knows who owns whom, `plan` decides, `act` writes.
 //! The graph only tells where to look: an object is deleted after live reads have shown that it and the absence of its
 //! owners are real, and never another object of the same name (uids).
 
@@ -9,6 +9,7 @@ mod act;
 mod graph;
 mod monitors;
 mod plan;
+mod resources;
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Watches the metadata of every resource that can be listed, watched and deleted, and follows what discovery says exists.
 //!
-//! A resource whose group does not answer keeps its watch: silence is no proof of absence.
+//! A watch ends only with its resource. One that starts anew, in another version, takes over the objects of the former:
+//! those that it does not find were deleted in between.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::graph::{Graph, Place, Wake};
 use super::key;
+use super::resources::{self, Change, Kinds, Name};
 use crate::discovery::{Found, Meta, Resource, discover};
 
 /// Between two questions about what exists, as upstream's.
@@ -26,16 +28,43 @@ const SYNC_TIME_MAX: Duration = Duration::from_secs(30);
 const STOP_TIME_MAX: Duration = Duration::from_secs(3);
 
 struct Monitor {
+    resource: Resource,
     store: Store<Meta>,
     since: Instant,
     stop: CancellationToken,
+    /// What a former watch of the same objects showed, until this one is in step.
+    former: BTreeSet<String>,
+}
+
+impl Monitor {
+    /// Ends the watch. The uids of the objects that it showed.
+    fn end(self) -> BTreeSet<String> {
+        self.stop.cancel();
+        let mut uids = uids(&self.store);
+        uids.extend(self.former);
+        uids
+    }
+
+    /// The uids that the former watch showed and this one does not; none before it is in step.
+    fn lost(&mut self) -> BTreeSet<String> {
+        if self.former.is_empty() || !self.store.is_synced() {
+            return BTreeSet::new();
+        }
+        let former = std::mem::take(&mut self.former);
+        &former - &uids(&self.store)
+    }
+}
+
+fn uids(store: &Store<Meta>) -> BTreeSet<String> {
+    let uids = store.list().into_iter();
+    uids.filter_map(|object| object.metadata.uid.clone())
+        .collect()
 }
 
 #[derive(Default)]
 struct State {
-    monitors: HashMap<Resource, Monitor>,
-    /// Every resource by apiVersion and kind, also those that cannot be watched.
-    by_kind: HashMap<(String, String), Resource>,
+    monitors: BTreeMap<Name, Monitor>,
+    by_kind: Kinds,
     is_discovered: bool,
 }
 
@@ -95,43 +124,43 @@ impl Monitors {
 
     fn follow(&self, found: &Found, tasks: &Tasks) {
         let mut state = self.state.lock();
-        for resource in &found.resources {
-            let kind = (resource.api.api_version.clone(), resource.api.kind.clone());
-            state.by_kind.insert(kind, resource.clone());
-            if is_monitored(resource) && !state.monitors.contains_key(resource) {
-                let monitor = self.start(resource, tasks);
-                state.monitors.insert(resource.clone(), monitor);
+        state.by_kind = resources::kinds(&state.by_kind, found);
+        let watched = state.monitors.iter();
+        let watched = watched.map(|(name, monitor)| (name.clone(), monitor.resource.clone()));
+        for change in resources::changes(&watched.collect(), found) {
+            match change {
+                Change::Start(resource) => {
+                    let monitor = self.start(&resource, BTreeSet::new(), tasks);
+                    state.monitors.insert(Name::of(&resource), monitor);
+                }
+                Change::Restart(resource) => {
+                    let name = Name::of(&resource);
+                    tracing::info!(resource = %name.plural, group = %name.group, version = %resource.api.version, "resource changed");
+                    let former = state.monitors.remove(&name).map(Monitor::end);
+                    let monitor = self.start(&resource, former.unwrap_or_default(), tasks);
+                    state.monitors.insert(name, monitor);
+                }
+                Change::Stop(name) => {
+                    tracing::info!(resource = %name.plural, group = %name.group, "resource is gone");
+                    // Its objects went with it; nobody will report their deletion.
+                    let former = state.monitors.remove(&name).map(Monitor::end);
+                    self.forget(&former.unwrap_or_default());
+                }
             }
         }
-        let gone: Vec<Resource> = state
-            .monitors
-            .keys()
-            .filter(|resource| {
-                !found.resources.contains(resource)
-                    && !found.failed.contains(&resource.api.api_version)
-            })
-            .cloned()
-            .collect();
-        for resource in gone {
-            let Some(monitor) = state.monitors.remove(&resource) else {
-                continue;
-            };
-            tracing::info!(resource = %resource.api.plural, group = %resource.api.group, "resource is gone");
-            monitor.stop.cancel();
-            let kind = (resource.api.api_version.clone(), resource.api.kind.clone());
-            state.by_kind.remove(&kind);
-            // Its objects went with it; nobody will report their deletion.
-            let uids = monitor.store.list();
-            let uids = uids
-                .iter()
-                .filter_map(|object| object.metadata.uid.as_deref());
-            let wakes = uids.flat_map(|uid| self.graph.lock().remove(uid)).collect();
-            enqueue(&self.queue, wakes);
+        for monitor in state.monitors.values_mut() {
+            self.forget(&monitor.lost());
         }
         state.is_discovered = true;
     }
 
-    fn start(&self, resource: &Resource, tasks: &Tasks) -> Monitor {
+    fn forget(&self, uids: &BTreeSet<String>) {
+        let gone = uids.iter();
+        let wakes = gone.flat_map(|uid| self.graph.lock().remove(uid)).collect();
+        enqueue(&self.queue, wakes);
+    }
+
+    fn start(&self, resource: &Resource, former: BTreeSet<String>, tasks: &Tasks) -> Monitor {
         let (graph, queue, of) = (self.graph.clone(), self.queue.clone(), resource.clone());
         let informer = Informer::new(resource.metadata(&self.client, ""))
             .transform(|object: &mut Meta| {
@@ -151,9 +180,11 @@ impl Monitors {
         let (store, stop) = (informer.store(), tasks.stop().child_token());
         tasks.spawn_infallible("monitor", informer.run(stop.clone()));
         Monitor {
+            resource: resource.clone(),
             store,
             since: Instant::now(),
             stop,
+            former,
         }
     }
 }
@@ -162,11 +193,6 @@ fn enqueue(queue: &Queue<Key>, wakes: Vec<Wake>) {
     for wake in wakes {
         queue.add(key(wake));
     }
-}
-
-fn is_monitored(resource: &Resource) -> bool {
-    // Events own nothing, are owned by nothing, and there are many.
-    resource.can(&["list", "watch", "delete"]) && resource.api.plural != "events"
 }
 
 fn place(resource: &Resource, object: &Meta) -> Place {

@@ -52,7 +52,9 @@ impl Reconciler for Controller {
                 .replace_status(&key.name, &act::write(), &namespace)
                 .await?;
         }
-        let outcome = self.empty(&key.name).await?;
+        let mut outcome = self.empty(&key.name).await?;
+        let since = Timestamp::now().duration_since(deleted.0).as_secs();
+        let wait = plan::judge(&mut outcome, &key.name, since);
         if plan::note(&mut namespace, &outcome, Timestamp::now()) {
             match api
                 .replace_status(&key.name, &act::write(), &namespace)
@@ -74,8 +76,7 @@ impl Reconciler for Controller {
                 outcome.undiscovered.join(", ")
             )));
         }
-        let since = Timestamp::now().duration_since(deleted.0).as_secs();
-        match plan::wait_seconds(&outcome, since) {
+        match wait {
             None => self.finalize(&api, namespace).await,
             // Half of the estimate, as upstream: it is the most that it may take.
             Some(wait) => Ok(After::Again(Duration::from_secs(
@@ -100,8 +101,10 @@ impl Controller {
             .partition(|resource| resource.api.group.is_empty() && resource.api.plural == "pods");
         if !pods.is_empty() {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-            let list = api.list(&ListParams::default()).await?;
-            outcome.grace_seconds = plan::grace_seconds(&list.items);
+            match api.list(&ListParams::default()).await {
+                Ok(list) => outcome.grace_seconds = plan::grace_seconds(&list.items),
+                Err(error) => outcome.errors.push(format!("pods.: {}", message(&error))),
+            }
         }
         self.empty_all(namespace, pods, &mut outcome).await;
         if !outcome.remains.is_empty() || !outcome.errors.is_empty() {
@@ -119,11 +122,13 @@ impl Controller {
         });
         let mut passes = futures::stream::iter(passes).buffer_unordered(PARALLEL);
         while let Some((resource, result)) = passes.next().await {
-            let name = format!("{}.{}", resource.api.plural, resource.api.group);
+            let api = &resource.api;
+            let name = format!("{}.{}", api.plural, api.group);
             match result {
                 Ok(remains) if remains.count == 0 => {}
                 Ok(remains) => outcome.remains.push(Remains {
                     resource: name,
+                    versioned: format!("{}/{}, Resource={}", api.group, api.version, api.plural),
                     ..remains
                 }),
                 Err(error) => outcome.errors.push(format!("{name}: {}", message(&error))),

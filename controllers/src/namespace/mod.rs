@@ -6,6 +6,7 @@ mod act;
 mod plan;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::Queue;
 use client::store::Key;
@@ -13,9 +14,12 @@ use client::store::Key;
 use self::act::Controller;
 use crate::driver::{Builder, Part, all_of};
 
+/// Whatever stands in the way of a deletion may be gone any moment: it is tried at least this often, as upstream.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
 /// Adds the controller.
 pub(crate) fn build(builder: &mut Builder) {
-    let queue = Queue::new();
+    let queue = Queue::with_delay_max(RETRY_MAX);
     let wake = queue.clone();
     let namespaces = builder.informers.namespaces();
     namespaces.add_handler(move |delta| {

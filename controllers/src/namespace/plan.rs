@@ -1,4 +1,4 @@
-//! What a namespace's status says about its deletion, and how long to wait for what remains. Pure.
+//! What a namespace's status says about its deletion, how long to wait for what remains, and what should not remain. Pure.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,8 @@ const FINALIZER: &str = "kubernetes";
 pub(super) struct Remains {
     /// `plural.group`.
     pub resource: String,
+    /// The same with its version, as Go prints it.
+    pub versioned: String,
     /// Objects that are still there.
     pub count: usize,
     /// How many of them wait for each finalizer.
@@ -45,23 +47,32 @@ pub(super) fn grace_seconds(pods: &[Pod]) -> i64 {
     graces.max().unwrap_or(0).max(0)
 }
 
-/// How long to wait before the next pass, in seconds; None if nothing is left.
-pub(super) fn wait_seconds(outcome: &Outcome, since_deletion_seconds: i64) -> Option<i64> {
-    if outcome.remains.is_empty() {
-        return None;
+/// How long to wait before the next pass, in seconds; None if nothing is left. What has no reason to be left is an error, so
+/// that it shows in the conditions and the passes become rarer.
+pub(super) fn judge(
+    outcome: &mut Outcome,
+    namespace: &str,
+    since_deletion_seconds: i64,
+) -> Option<i64> {
+    // Nothing but pods ends gracefully, and where any are left, nothing else was looked at.
+    let grace = outcome.grace_seconds;
+    let is_in_grace = outcome.is_pods_only && grace > since_deletion_seconds;
+    let mut wait = None;
+    for remains in &outcome.remains {
+        let estimate = if is_in_grace {
+            grace
+        } else if remains.finalizers.is_empty() {
+            outcome.errors.push(format!(
+                "unexpected items still remain in namespace: {namespace} for gvr: {}",
+                remains.versioned
+            ));
+            0
+        } else {
+            FINALIZERS_WAIT_SECONDS
+        };
+        wait = wait.max(Some(estimate));
     }
-    if outcome.grace_seconds > since_deletion_seconds {
-        return Some(outcome.grace_seconds);
-    }
-    let has_finalizers = outcome
-        .remains
-        .iter()
-        .any(|remains| !remains.finalizers.is_empty());
-    Some(if has_finalizers {
-        FINALIZERS_WAIT_SECONDS
-    } else {
-        0
-    })
+    wait
 }
 
 /// The finalizers without ours; None if ours is not there.
@@ -218,11 +229,12 @@ mod tests {
     use jiff::Timestamp;
     use k8s_openapi::api::core::v1::{Namespace, NamespaceSpec, Pod, PodSpec, PodStatus};
 
-    use super::{Outcome, Remains, grace_seconds, note, wait_seconds, without_ours};
+    use super::{Outcome, Remains, grace_seconds, judge, note, without_ours};
 
     fn remains(finalizers: &[&str]) -> Remains {
         Remains {
             resource: "pods.".into(),
+            versioned: "/v1, Resource=pods".into(),
             count: 2,
             finalizers: finalizers
                 .iter()
@@ -233,16 +245,40 @@ mod tests {
 
     #[test]
     fn waits_for_graces_then_for_finalizers() {
+        let check = |remains: Vec<Remains>, since| {
+            let mut outcome = Outcome {
+                grace_seconds: 30,
+                is_pods_only: true,
+                remains,
+                ..Outcome::default()
+            };
+            (judge(&mut outcome, "n", since), outcome.errors.len())
+        };
+        assert_eq!(check(Vec::new(), 0), (None, 0));
+        assert_eq!(check(vec![remains(&[])], 5), (Some(30), 0));
+        assert_eq!(check(vec![remains(&["x"])], 31), (Some(15), 0));
+        assert_eq!(
+            check(vec![remains(&[]), remains(&["x"])], 31),
+            (Some(15), 1)
+        );
+    }
+
+    #[test]
+    fn what_has_no_reason_to_remain_is_an_error() {
         let mut outcome = Outcome {
             grace_seconds: 30,
+            remains: vec![remains(&[])],
             ..Outcome::default()
         };
-        assert_eq!(wait_seconds(&outcome, 0), None);
-        outcome.remains = vec![remains(&[])];
-        assert_eq!(wait_seconds(&outcome, 5), Some(30));
-        assert_eq!(wait_seconds(&outcome, 31), Some(0));
-        outcome.remains = vec![remains(&["x"])];
-        assert_eq!(wait_seconds(&outcome, 31), Some(15));
+        judge(&mut outcome, "n", 5);
+        let text = "unexpected items still remain in namespace: n for gvr: /v1, Resource=pods";
+        assert_eq!(outcome.errors, [text]);
+        let mut namespace = Namespace::default();
+        note(&mut namespace, &outcome, Timestamp::UNIX_EPOCH);
+        let conditions = namespace.status.unwrap().conditions.unwrap();
+        assert_eq!(conditions[2].type_, "NamespaceDeletionContentFailure");
+        assert_eq!(conditions[2].status, "True");
+        assert!(conditions[2].message.as_deref().unwrap().contains(text));
     }
 
     #[test]

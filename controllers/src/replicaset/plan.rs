@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::core::v1::Pod;
 use kube::core::labels::{ParseExpressionError, Selector, SelectorExt};
 
 use crate::owners::{self, Claim, controller_reference};
-use crate::pods::{self, Ranked, deletion_order};
+use crate::pods::{self, Ranked, deletion_order, pod_of};
 
 /// Creations or deletions in one pass, as upstream's.
 pub(super) const BURST_MAX: usize = 500;
@@ -137,21 +136,6 @@ pub(super) fn pod(set: &ReplicaSet) -> Pod {
     pod.metadata.generate_name = set.metadata.name.as_ref().map(|name| format!("{name}-"));
     pod.metadata.owner_references = Some(vec![owner]);
     pod
-}
-
-/// A nameless pod with the template's labels, annotations, finalizers and spec.
-pub(super) fn pod_of(template: PodTemplateSpec) -> Pod {
-    let meta = template.metadata.unwrap_or_default();
-    Pod {
-        metadata: ObjectMeta {
-            labels: meta.labels,
-            annotations: meta.annotations,
-            finalizers: meta.finalizers,
-            ..ObjectMeta::default()
-        },
-        spec: template.spec,
-        status: None,
-    }
 }
 
 /// The failure of a pass, for the status.

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet};
 use kube::core::labels::{ParseExpressionError, Selector, SelectorExt};
 
+pub(super) use status::not_created;
 pub(super) use template::is_same_template;
 
 /// What a plan is made from.

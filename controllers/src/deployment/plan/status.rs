@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus, ReplicaSetCondition};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentCondition, DeploymentStatus, ReplicaSetCondition,
+};
 
 use super::{Plan, Set, Work, history};
 
@@ -30,6 +33,20 @@ pub(super) fn note_pause(work: &mut Work<'_>) {
 pub(super) fn is_complete_now(work: &Work<'_>) -> bool {
     let status = work.deployment().status.clone().unwrap_or_default();
     is_complete(work, &status)
+}
+
+/// The status that says that the newest set could not be made. None where it says so already, or where no progress is
+/// reported at all.
+pub(crate) fn not_created(
+    deployment: &Deployment,
+    message: String,
+    now: Timestamp,
+) -> Option<DeploymentStatus> {
+    deadline_of(deployment)?;
+    let mut status = deployment.status.clone().unwrap_or_default();
+    let condition = condition_at(now, PROGRESSING, "False", "ReplicaSetCreateError", message);
+    set(status.conditions.get_or_insert_default(), condition);
+    (deployment.status.as_ref() != Some(&status)).then_some(status)
 }
 
 /// Turns the working copy into the plan.
@@ -259,7 +276,9 @@ fn deadline_check(work: &Work<'_>, status: &DeploymentStatus) -> Option<Duration
         status.conditions.as_deref().unwrap_or_default(),
         PROGRESSING,
     )?;
-    if is_complete(work, status) || current.reason.as_deref() == Some(REASON_TIMED_OUT) {
+    // A rollout that is over, one way or the other, never times out: whatever it lacks now, events will tell.
+    let is_over = [Some(REASON_TIMED_OUT), Some(REASON_AVAILABLE)];
+    if is_complete(work, status) || is_over.contains(&current.reason.as_deref()) {
         return None;
     }
     let left = limit.saturating_sub(since_update(work, current)?);
@@ -273,7 +292,11 @@ fn since_update(work: &Work<'_>, condition: &DeploymentCondition) -> Option<Dura
 
 /// None where there is none: the largest number stands for no deadline.
 fn deadline(work: &Work<'_>) -> Option<Duration> {
-    let seconds = work.deployment().spec.as_ref()?.progress_deadline_seconds?;
+    deadline_of(work.deployment())
+}
+
+fn deadline_of(deployment: &Deployment) -> Option<Duration> {
+    let seconds = deployment.spec.as_ref()?.progress_deadline_seconds?;
     (seconds != i32::MAX).then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
@@ -284,7 +307,17 @@ fn condition(
     reason: &str,
     message: String,
 ) -> DeploymentCondition {
-    let now = client::times::whole_seconds(work.snapshot.now);
+    condition_at(work.snapshot.now, kind, status, reason, message)
+}
+
+fn condition_at(
+    now: Timestamp,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: String,
+) -> DeploymentCondition {
+    let now = client::times::whole_seconds(now);
     DeploymentCondition {
         type_: kind.to_owned(),
         status: status.to_owned(),

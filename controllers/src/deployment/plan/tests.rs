@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Plan, Snapshot, plan};
+use super::{Plan, Snapshot, not_created, plan};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_000_000_000).unwrap()
@@ -328,4 +328,55 @@ fn a_deployment_on_its_way_out_only_reports() {
     let plan = run(&going, &[set("a", 3, 3, 1, 3, 4)]);
     assert_eq!(changes(&plan), "");
     assert_eq!(plan.status.replicas, Some(3));
+}
+
+#[test]
+fn a_rollout_that_is_over_is_not_looked_at_again_for_its_deadline() {
+    let mut over = deployment(3, 1, 1, "b");
+    let done = DeploymentCondition {
+        type_: "Progressing".into(),
+        status: "True".into(),
+        reason: Some("NewReplicaSetAvailable".into()),
+        last_update_time: Some(Time(now() - SignedDuration::from_secs(700))),
+        ..DeploymentCondition::default()
+    };
+    over.status = Some(DeploymentStatus {
+        replicas: Some(3),
+        updated_replicas: Some(3),
+        ready_replicas: Some(3),
+        available_replicas: Some(3),
+        conditions: Some(vec![done]),
+        ..DeploymentStatus::default()
+    });
+    // A pod has become unavailable since.
+    let plan = run(&over, &[set("b", 3, 2, 1, 3, 4)]);
+    assert_eq!(
+        progressing(&plan).reason.as_deref(),
+        Some("NewReplicaSetAvailable")
+    );
+    assert_eq!(plan.again, None);
+}
+
+#[test]
+fn a_set_that_cannot_be_made_is_no_progress() {
+    let mut failed = deployment(3, 1, 1, "b");
+    let text = "Failed to create new replica set \"d-b\": no quota";
+    let status = not_created(&failed, text.to_owned(), now()).unwrap();
+    let condition = &status.conditions.as_ref().unwrap()[0];
+    let reason = condition.reason.as_deref();
+    assert_eq!(
+        (condition.type_.as_str(), condition.status.as_str(), reason),
+        ("Progressing", "False", Some("ReplicaSetCreateError"))
+    );
+    assert_eq!(condition.message.as_deref(), Some(text));
+    failed.status = Some(status);
+    assert_eq!(not_created(&failed, text.to_owned(), now()), None);
+    // Once it is made, that is progress again.
+    assert_eq!(
+        progressing(&run(&failed, &[])).reason.as_deref(),
+        Some("NewReplicaSetCreated")
+    );
+    failed.status = None;
+    failed.spec.as_mut().unwrap().progress_deadline_seconds = Some(i32::MAX);
+    assert_eq!(not_created(&failed, text.to_owned(), now()), None);
 }

@@ -58,7 +58,9 @@ fn pod(number: usize, port: i32) -> Pod {
         }),
         status: Some(PodStatus {
             phase: Some("Running".into()),
-            pod_ips: Some(vec![PodIP { ip: format!("10.1.{}.{}", number / 250, number % 250) }]),
+            pod_ips: Some(vec![PodIP {
+                ip: format!("10.1.{}.{}", number / 250, number % 250),
+            }]),
             conditions: Some(vec![PodCondition {
                 type_: "Ready".into(),
                 status: "True".into(),
@@ -78,7 +80,12 @@ struct World {
 
 impl World {
     fn new(pods: Vec<Pod>) -> Self {
-        Self { service: service(), pods, slices: Vec::new(), names: 0 }
+        Self {
+            service: service(),
+            pods,
+            slices: Vec::new(),
+            names: 0,
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -100,13 +107,23 @@ impl World {
             self.slices.push(slice);
         }
         for new in plan.update {
-            let old = self.slices.iter_mut().find(|s| s.metadata.name == new.metadata.name);
+            let old = self
+                .slices
+                .iter_mut()
+                .find(|s| s.metadata.name == new.metadata.name);
             *old.unwrap() = new;
         }
         self.slices.retain(|slice| {
-            !plan.delete.iter().any(|gone| gone.metadata.name == slice.metadata.name)
+            !plan
+                .delete
+                .iter()
+                .any(|gone| gone.metadata.name == slice.metadata.name)
         });
-        assert_eq!(self.plan(), Plan::default(), "a second look changes nothing");
+        assert_eq!(
+            self.plan(),
+            Plan::default(),
+            "a second look changes nothing"
+        );
         counts
     }
 
@@ -157,7 +174,11 @@ fn states_show_and_do_not_move_endpoints() {
     let conditions = |world: &World, place: usize| {
         let endpoint = &world.slices[0].endpoints.as_ref().unwrap()[place];
         let conditions = endpoint.conditions.clone().unwrap();
-        (conditions.ready.unwrap(), conditions.serving.unwrap(), conditions.terminating.unwrap())
+        (
+            conditions.ready.unwrap(),
+            conditions.serving.unwrap(),
+            conditions.terminating.unwrap(),
+        )
     };
     world.pods[0].metadata.deletion_timestamp = Some(client::times::now());
     assert_eq!(world.step(), (0, 1, 0));
@@ -165,7 +186,12 @@ fn states_show_and_do_not_move_endpoints() {
     world.pods[1].status.as_mut().unwrap().conditions = None;
     world.step();
     assert_eq!(conditions(&world, 1), (false, false, false));
-    world.service.spec.as_mut().unwrap().publish_not_ready_addresses = Some(true);
+    world
+        .service
+        .spec
+        .as_mut()
+        .unwrap()
+        .publish_not_ready_addresses = Some(true);
     world.step();
     assert_eq!(conditions(&world, 1), (true, false, false));
     world.pods[0].status.as_mut().unwrap().phase = Some("Succeeded".into());
@@ -188,14 +214,31 @@ fn labels_follow_the_service() {
     let mut world = World::new(vec![pod(1, 80)]);
     world.step();
     let labels = [("a", "b"), ("kubernetes.io/service-name", "other")];
-    world.service.metadata.labels =
-        Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+    world.service.metadata.labels = Some(
+        labels
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
+    );
     assert_eq!(world.step(), (0, 1, 0));
     let labels = world.slices[0].metadata.labels.as_ref().unwrap();
-    assert_eq!((labels["a"].as_str(), labels["kubernetes.io/service-name"].as_str()), ("b", "s"));
+    assert_eq!(
+        (
+            labels["a"].as_str(),
+            labels["kubernetes.io/service-name"].as_str()
+        ),
+        ("b", "s")
+    );
     world.service.spec.as_mut().unwrap().cluster_ip = Some("None".into());
     world.step();
-    assert!(world.slices[0].metadata.labels.as_ref().unwrap().contains_key("service.kubernetes.io/headless"));
+    assert!(
+        world.slices[0]
+            .metadata
+            .labels
+            .as_ref()
+            .unwrap()
+            .contains_key("service.kubernetes.io/headless")
+    );
 }
 
 #[test]
@@ -203,7 +246,10 @@ fn traffic_distribution_becomes_hints() {
     let mut world = World::new(vec![pod(1, 80)]);
     world.service.spec.as_mut().unwrap().traffic_distribution = Some("PreferSameNode".into());
     world.step();
-    let hints = world.slices[0].endpoints.as_ref().unwrap()[0].hints.clone().unwrap();
+    let hints = world.slices[0].endpoints.as_ref().unwrap()[0]
+        .hints
+        .clone()
+        .unwrap();
     assert_eq!(hints.for_zones.unwrap()[0].name, "z1");
     assert_eq!(hints.for_nodes.unwrap()[0].name, "n1");
 }
