@@ -37,6 +37,7 @@ const FIELDS: &[(&str, Part, &str)] = &[
     ("spec.hostNetwork", Part::Spec, "hostNetwork"),
     ("spec.unschedulable", Part::Spec, "unschedulable"),
     ("spec.signerName", Part::Spec, "signerName"),
+    ("spec.driver", Part::Spec, "driver"),
     ("spec.clusterIP", Part::Spec, "clusterIP"),
     ("spec.type", Part::Spec, "type"),
     ("status.phase", Part::Status, "phase"),
@@ -103,7 +104,8 @@ impl Header {
         })
     }
 
-    /// The value of a selectable field; none if it is absent. An absent boolean is `false`.
+    /// The value of a selectable field; none if it is absent. As upstream has it, an absent boolean
+    /// is `false`, an absent count is `0`, and an event without a source comes from its reporter.
     pub fn field(&self, label: &str) -> Option<&str> {
         match label {
             "metadata.name" => return Some(&self.name),
@@ -114,6 +116,8 @@ impl Header {
         match found {
             Some((_, value)) => Some(value),
             None if matches!(label, "spec.hostNetwork" | "spec.unschedulable") => Some("false"),
+            None if matches!(label, "status.replicas" | "status.successful") => Some("0"),
+            None if label == "source" => self.field("reportingComponent"),
             None => None,
         }
     }
@@ -205,7 +209,49 @@ fn text(raw: &RawValue) -> Option<Box<str>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::Header;
+    use crate::kinds::Kinds;
+
+    /// Where the field of a label lies in an object.
+    fn path_of(label: &str) -> Vec<&str> {
+        match label {
+            "status.successful" => vec!["status", "succeeded"],
+            "source" => vec!["source", "component"],
+            label => label.split('.').collect(),
+        }
+    }
+
+    #[test]
+    fn every_field_that_a_kind_offers_can_be_read() {
+        let mut count = 0;
+        for kind in Kinds::builtin().iter() {
+            for label in &kind.field_labels {
+                let mut object = json!({"metadata": {"name": "a"}});
+                let place = path_of(label)
+                    .into_iter()
+                    .fold(&mut object, |at, part| &mut at[part]);
+                *place = Value::from("here");
+                let header = Header::parse(object.to_string().as_bytes()).unwrap();
+                // Upstream takes this label and knows no value for it.
+                let expected = (label != "status.podIPs").then_some("here");
+                assert_eq!(header.field(label), expected, "{} {label}", kind.resource);
+                count += 1;
+            }
+        }
+        assert!(count > 30, "{count}");
+    }
+
+    #[test]
+    fn absent_fields_have_upstreams_values() {
+        let event = br#"{"metadata":{"name":"a"},"source":{},"reportingComponent":"r"}"#;
+        let header = Header::parse(event).unwrap();
+        assert_eq!(header.field("source"), Some("r"));
+        assert_eq!(header.field("status.successful"), Some("0"));
+        assert_eq!(header.field("spec.unschedulable"), Some("false"));
+        assert_eq!(header.field("spec.driver"), None);
+    }
 
     #[test]
     fn reads_what_selectors_need() {

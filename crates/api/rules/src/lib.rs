@@ -2,4 +2,5 @@
 //! between its fields. Pure: objects in, objects or causes out.
 
 pub mod defaults;
+pub mod qos;
 pub mod validate;

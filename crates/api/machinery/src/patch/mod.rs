@@ -2,6 +2,7 @@
 //!
 //! A patch is worked into a copy; the object given is never changed.
 
+mod operations;
 mod strategic;
 
 use api_meta::{Cause, Gvk, Status};
@@ -29,15 +30,15 @@ pub fn json(current: &Value, patch: &Value) -> Result<Value, Status> {
     }
     let operations: json_patch::Patch = serde_json::from_value(patch.clone())
         .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-    let mut patched = current.clone();
-    json_patch::patch(&mut patched, &operations).map_err(|error| {
+    operations::apply(current, &operations).map_err(|error| {
+        // Upstream answers so to everything that goes wrong here, copies beyond the limit included,
+        // and keeps the error to itself.
         Status::failure(
             422,
             "Invalid",
             format!("the server rejected our request due to an error in our request: {error}"),
         )
-    })?;
-    Ok(patched)
+    })
 }
 
 /// RFC 7386.
@@ -117,6 +118,21 @@ mod tests {
             json!({"a": 1, "b": 2})
         );
         assert_eq!(super::json(&current, &json!({})).unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn a_json_patch_that_copies_too_much_is_refused_as_upstream_does() {
+        let current = json!({"a": "x".repeat(2_000_000)});
+        let copy = json!({"op": "copy", "from": "/a", "path": "/a"});
+        super::json(&current, &json!([copy])).unwrap();
+        let refused = super::json(&current, &json!([copy, copy])).unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (422, "Invalid"));
+        let many = vec![copy; 10_001];
+        let refused = super::json(&current, &many.into()).unwrap_err();
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (413, "RequestEntityTooLarge")
+        );
     }
 
     #[test]

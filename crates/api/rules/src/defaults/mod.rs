@@ -6,6 +6,7 @@
 mod batch;
 mod extensions;
 mod pod;
+mod pod_level;
 mod policy;
 mod service;
 mod storage;

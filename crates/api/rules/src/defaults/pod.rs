@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{child, default, default_number, default_text, each, made, text};
+use super::{child, default, default_number, default_text, each, made, pod_level, text};
 
 /// Octal 0644, the mode of files in volumes.
 const FILE_MODE: i64 = 420;
@@ -17,6 +17,7 @@ pub(super) fn pod(object: &mut Map<String, Value>) {
     for containers in ["initContainers", "containers"] {
         each(spec, containers).for_each(requests_from_limits);
     }
+    pod_level::requests(spec);
 }
 
 /// The object `PodTemplate`.

@@ -6,7 +6,7 @@ use api_meta::{Cause, names};
 use serde_json::{Value, json};
 
 use super::tools::{get, list, number, one_of, reasons, text};
-use super::{environment, pod, probe, resources};
+use super::{environment, ephemeral, pod, probe, resources};
 
 /// Every container of a pod spec. `volumes` are the names of its volumes.
 pub(super) fn all(faults: &mut Vec<Cause>, path: &str, spec: &Value, volumes: &BTreeSet<String>) {
@@ -51,6 +51,7 @@ pub(super) fn all(faults: &mut Vec<Cause>, path: &str, spec: &Value, volumes: &B
             }
         }
     }
+    ephemeral::all(faults, path, spec, volumes);
 }
 
 fn unique(faults: &mut Vec<Cause>, path: &str, container: &Value, names: &mut BTreeSet<String>) {
@@ -60,7 +61,13 @@ fn unique(faults: &mut Vec<Cause>, path: &str, container: &Value, names: &mut BT
     }
 }
 
-fn common(faults: &mut Vec<Cause>, path: &str, container: &Value, volumes: &BTreeSet<String>) {
+/// What every kind of container must be.
+pub(super) fn common(
+    faults: &mut Vec<Cause>,
+    path: &str,
+    container: &Value,
+    volumes: &BTreeSet<String>,
+) {
     let name = text(container, "name");
     if name.is_empty() {
         faults.push(Cause::required(format!("{path}.name"), ""));

@@ -6,9 +6,11 @@
 //! has its defaults.
 
 mod batch;
+mod certificates;
 mod config;
 mod container;
 mod environment;
+mod ephemeral;
 mod meta;
 mod network;
 mod placement;
@@ -16,6 +18,7 @@ mod pod;
 mod policy;
 mod probe;
 mod rbac;
+mod resize;
 mod resources;
 mod selector;
 mod service;
@@ -54,6 +57,11 @@ const KINDS: &[(&str, &str, Check)] = &[
     ("autoscaling", "HorizontalPodAutoscaler", policy::autoscaler),
     ("batch", "CronJob", batch::cron_job),
     ("batch", "Job", batch::job),
+    (
+        "certificates.k8s.io",
+        "CertificateSigningRequest",
+        certificates::request,
+    ),
     ("coordination.k8s.io", "Lease", config::lease),
     ("discovery.k8s.io", "EndpointSlice", network::endpoint_slice),
     ("networking.k8s.io", "Ingress", network::ingress),
@@ -76,6 +84,28 @@ const KINDS: &[(&str, &str, Check)] = &[
     ("storage.k8s.io", "StorageClass", config::storage_class),
 ];
 
+/// Checks a change that came through a subresource: the object, and the older one.
+type ChangeCheck = fn(&Value, &Value, &mut Vec<Cause>);
+
+/// Group, kind, subresource and the check of what may change through it, where that differs from
+/// what a plain update may change.
+const SUBRESOURCES: &[(&str, &str, &str, ChangeCheck)] = &[
+    ("", "Pod", "ephemeralcontainers", ephemeral::change),
+    ("", "Pod", "resize", resize::change),
+    (
+        "certificates.k8s.io",
+        "CertificateSigningRequest",
+        "approval",
+        certificates::approved,
+    ),
+    (
+        "certificates.k8s.io",
+        "CertificateSigningRequest",
+        "status",
+        certificates::signed,
+    ),
+];
+
 /// The faults of a new object.
 pub fn create(gvk: &Gvk, object: &Value) -> Vec<Cause> {
     let mut faults = Vec::new();
@@ -92,6 +122,30 @@ pub fn update(gvk: &Gvk, new: &Value, old: &Value) -> Vec<Cause> {
     meta::update(gvk, new, old, &mut faults);
     if let Some(check) = find(gvk) {
         check(new, Some(old), &mut faults);
+    }
+    faults
+}
+
+/// The faults of an object that was changed through a subresource. Where nothing is known of it, the
+/// status is judged as by an update, and all else as an object that is stored already: without the
+/// rules for new objects, and without those against changes, since the subresource knows what it does.
+pub fn subresource(gvk: &Gvk, name: &str, new: &Value, old: &Value) -> Vec<Cause> {
+    let listed = SUBRESOURCES.iter().find(|(group, kind, subresource, _)| {
+        *group == gvk.group && *kind == gvk.kind && *subresource == name
+    });
+    let mut faults = Vec::new();
+    match (listed, name) {
+        (None, "status") => return update(gvk, new, old),
+        (Some((_, _, _, check)), _) => {
+            meta::update(gvk, new, old, &mut faults);
+            check(new, old, &mut faults);
+        }
+        (None, _) => {
+            meta::update(gvk, new, old, &mut faults);
+            if let Some(check) = find(gvk) {
+                check(new, Some(new), &mut faults);
+            }
+        }
     }
     faults
 }

@@ -8,6 +8,9 @@ use super::{container, meta, placement, volume};
 
 const CHANGES: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
+/// The annotation of a pod that only shows what a node runs on its own.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// A pod.
 pub(super) fn pod(object: &Value, old: Option<&Value>, faults: &mut Vec<Cause>) {
     let nothing = json!({});
@@ -46,7 +49,8 @@ pub(super) fn template(faults: &mut Vec<Cause>, path: &str, template: &Value) {
     }
 }
 
-fn spec(faults: &mut Vec<Cause>, path: &str, spec: &Value) {
+/// The spec of a pod, whatever happens to it.
+pub(super) fn spec(faults: &mut Vec<Cause>, path: &str, spec: &Value) {
     let volumes = volume::volumes(faults, &format!("{path}.volumes"), list(spec, "volumes"));
     container::all(faults, path, spec, &volumes);
     host_network(faults, path, spec);
