@@ -57,6 +57,20 @@ pub struct Finished<'a> {
     pub took: Option<Duration>,
 }
 
+type InFlight = Gauge<i64, AtomicI64>;
+
+/// A request that is being answered: until it is dropped, however it ends. A client that goes away
+/// ends it without an answer.
+#[derive(Debug)]
+#[must_use]
+pub struct Begun(InFlight);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 type Durations = Family<DurationLabels, Histogram, fn() -> Histogram>;
 
 /// All metrics of a server.
@@ -65,7 +79,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Durations,
-    in_flight: Gauge<i64, AtomicI64>,
+    in_flight: InFlight,
     objects: Family<KindLabels, Gauge>,
     watchers: Family<KindLabels, Gauge>,
 }
@@ -122,13 +136,13 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts a request that begins.
-    pub fn begin(&self) {
+    pub fn begin(&self) -> Begun {
         self.in_flight.inc();
+        Begun(self.in_flight.clone())
     }
 
     /// Counts a request that has been answered.
     pub fn finish(&self, request: &Finished<'_>) {
-        self.in_flight.dec();
         self.requests
             .get_or_create(&RequestLabels {
                 verb: request.verb,
@@ -167,5 +181,46 @@ impl Metrics {
             tracing::error!("metrics could not be written");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::{Finished, Metrics};
+    use crate::cache::Cache;
+
+    fn in_flight(metrics: &Metrics) -> String {
+        let text = metrics.encode(&Cache::new([]));
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("apiserver_current_inflight_requests"));
+        line.unwrap().split_once(' ').unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn a_request_that_is_given_up_is_in_flight_no_more() {
+        let metrics = Metrics::default();
+        let answered = metrics.begin();
+        let mut given_up = Box::pin(async {
+            let _begun = metrics.begin();
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(given_up.as_mut().now_or_never(), None);
+        assert_eq!(in_flight(&metrics), "2");
+        metrics.finish(&Finished {
+            verb: "get",
+            group: "",
+            version: "",
+            resource: "",
+            subresource: "",
+            code: 200,
+            took: None,
+        });
+        drop(answered);
+        assert_eq!(in_flight(&metrics), "1");
+        // What hyper does when the client goes away.
+        drop(given_up);
+        assert_eq!(in_flight(&metrics), "0");
     }
 }

@@ -29,6 +29,8 @@ use crate::reviews::{self, Reviews};
 use crate::storage::etcd::ConfigError;
 use crate::storage::{Etcd, compaction};
 
+/// How long the cluster's own objects may take to forget this replica, its farewell included.
+const LEAVE_MAX: Duration = Duration::from_secs(7);
 /// How long requests under way may take to end.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How long the other parts may take to end after that.
@@ -150,8 +152,8 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop`, then ends in order: not ready, no new connections, watches end with a
-    /// bookmark, requests finish, the rest stops.
+    /// Serves until `stop`, then ends in order: not ready and no longer published, no new
+    /// connections, watches end with a bookmark, requests finish, the rest stops.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
             etcd,
@@ -173,10 +175,12 @@ impl Server {
             let run = compaction::run(etcd, config.compaction_interval, parts.stop().clone());
             parts.spawn_infallible("compaction", run);
         }
-        let ends = parts.stop().clone();
-        parts.spawn_infallible("bootstrap", async move {
-            if ends.run_until_cancelled(cache.wait_live()).await.is_some() {
-                bootstrap.run(ends).await;
+        // Apart from the other parts, since it ends first.
+        let published = Tasks::new("bootstrap");
+        let leave = published.stop().clone();
+        published.spawn_infallible("bootstrap", async move {
+            if leave.run_until_cancelled(cache.wait_live()).await.is_some() {
+                bootstrap.run(leave).await;
             }
         });
         let connections = Tasks::new("connections");
@@ -188,10 +192,16 @@ impl Server {
             () = stop.cancelled() => {}
             // A part that the server cannot do without has failed.
             () = parts.stop().cancelled() => {}
+            () = published.stop().cancelled() => {}
         }
         stack.health.begin_shutdown();
         tracing::info!("shutting down");
-        tokio::time::sleep(config.shutdown_delay).await;
+        // Nobody may be sent here any more once connections are refused, so the farewell comes
+        // first; the delay is for those who have not heard of it yet.
+        tokio::join!(
+            published.shutdown(LEAVE_MAX),
+            tokio::time::sleep(config.shutdown_delay)
+        );
         stop_serving.cancel();
         kubelet_tasks.shutdown(END_MAX).await;
         connections.shutdown(DRAIN_MAX).await;

@@ -6,11 +6,18 @@ use std::sync::Arc;
 use api_meta::status::Status;
 
 use super::plugins::{
+    certificate_approval::CertificateApproval, certificate_signing::CertificateSigning,
+    certificate_subject_restriction::CertificateSubjectRestriction,
+    default_ingress_class::DefaultIngressClass, default_storage_class::DefaultStorageClass,
     default_toleration_seconds::DefaultTolerationSeconds, grants::Grants,
-    namespace_lifecycle::NamespaceLifecycle, priority::Priority, service_account::ServiceAccount,
+    namespace_lifecycle::NamespaceLifecycle, node_restriction::NodeRestriction,
+    pod_topology_labels::PodTopologyLabels, priority::Priority, runtime_class::RuntimeClass,
+    service_account::ServiceAccount,
+    storage_object_in_use_protection::StorageObjectInUseProtection,
     taint_nodes_by_condition::TaintNodesByCondition,
 };
 use super::{GrantGuard, Plugin, Request};
+use crate::authz::{self, Attributes, Authorizer};
 use crate::cache::ObjectReader;
 
 /// Upstream's plugins in the order in which they run, and whether they run unless switched off.
@@ -23,9 +30,8 @@ const ORDER: &[(&str, Option<Default>)] = &[
     ("LimitPodHardAntiAffinityTopology", None),
     ("LimitRanger", None),
     ("ServiceAccount", Some(Default::On)),
-    ("NodeRestriction", None),
-    // On in upstream. Off here until a controller that lifts the taint is part of every cluster.
-    ("TaintNodesByCondition", Some(Default::Off)),
+    ("NodeRestriction", Some(Default::Off)),
+    ("TaintNodesByCondition", Some(Default::On)),
     ("AlwaysPullImages", None),
     ("ImagePolicyWebhook", None),
     ("PodSecurity", None),
@@ -35,18 +41,25 @@ const ORDER: &[(&str, Option<Default>)] = &[
     ("PodTolerationRestriction", None),
     ("EventRateLimit", None),
     ("ExtendedResourceToleration", None),
-    ("DefaultStorageClass", None),
-    ("StorageObjectInUseProtection", None),
+    ("DefaultStorageClass", Some(Default::On)),
+    // On in upstream. Off here until the controllers that take its finalizers away are part of every
+    // cluster: without them a claim that was deleted would never go.
+    ("StorageObjectInUseProtection", Some(Default::Off)),
+    ("PodGroupProtection", None),
     ("OwnerReferencesPermissionEnforcement", None),
     ("PersistentVolumeClaimResize", None),
-    ("RuntimeClass", None),
-    ("CertificateApproval", None),
-    ("CertificateSigning", None),
+    ("RuntimeClass", Some(Default::On)),
+    ("CertificateApproval", Some(Default::On)),
+    ("CertificateSigning", Some(Default::On)),
     ("ClusterTrustBundleAttest", None),
-    ("CertificateSubjectRestriction", None),
-    ("DefaultIngressClass", None),
-    ("PodTopologyLabels", None),
+    ("CertificateSubjectRestriction", Some(Default::On)),
+    ("DefaultIngressClass", Some(Default::On)),
     ("DenyServiceExternalIPs", None),
+    ("PodTopologyLabels", Some(Default::On)),
+    ("PodGroupWorkloadExists", None),
+    ("NodeDeclaredFeatureValidator", None),
+    ("JobValidation", None),
+    ("PodResizeValidator", None),
     ("MutatingAdmissionPolicy", None),
     ("MutatingAdmissionWebhook", None),
     ("ValidatingAdmissionPolicy", None),
@@ -85,7 +98,7 @@ pub enum UnknownPlugin {
         name: String,
     },
     /// Upstream has it and this server does not.
-    #[error("enable-admission-plugins plugin {0:?} is not supported yet")]
+    #[error("enable-admission-plugins plugin {0:?} is not implemented yet")]
     Unsupported(String),
     /// It is asked for and refused at once.
     #[error("{0:?} in enable-admission-plugins and disable-admission-plugins overlapped")]
@@ -96,6 +109,7 @@ pub enum UnknownPlugin {
 #[derive(Clone)]
 pub struct Chain {
     plugins: Arc<[Box<dyn Plugin>]>,
+    authorizer: Option<Arc<dyn Authorizer>>,
 }
 
 impl fmt::Debug for Chain {
@@ -114,6 +128,7 @@ impl Chain {
         if let Some(name) = deps.enable.iter().find(|name| deps.disable.contains(name)) {
             return Err(UnknownPlugin::Both(name.clone()));
         }
+        let authorizer = deps.guard.as_ref().and_then(|guard| guard.authorizer());
         let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
         for (name, default) in ORDER {
             let asked = deps.enable.iter().any(|one| one == name);
@@ -125,7 +140,7 @@ impl Chain {
             };
             let dropped = deps.disable.iter().any(|one| one == name);
             if asked || *default == Default::On && !dropped {
-                plugins.push(make(name, &deps.reader));
+                plugins.extend(make(name, &deps.reader, authorizer.as_ref()));
             }
         }
         if let Some(guard) = deps.guard {
@@ -133,7 +148,26 @@ impl Chain {
         }
         Ok(Self {
             plugins: plugins.into(),
+            authorizer,
         })
+    }
+
+    /// Whether a plugin is one of the chain.
+    pub fn runs(&self, name: &str) -> bool {
+        self.plugins.iter().any(|plugin| plugin.name() == name)
+    }
+
+    /// Refuses what a write comes to if its user may not do that: authorization has only seen the
+    /// request line.
+    pub(crate) fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let Some(authorizer) = &self.authorizer else {
+            return Ok(());
+        };
+        let decision = authorizer.authorize(attributes);
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        Err(authz::forbidden(attributes, decision.reason()))
     }
 
     /// Lets every plugin fill in and change. The object is defaulted again by the caller.
@@ -153,15 +187,30 @@ impl Chain {
     }
 }
 
-fn make(name: &str, reader: &Arc<dyn ObjectReader>) -> Box<dyn Plugin> {
-    match name {
-        "NamespaceLifecycle" => Box::new(NamespaceLifecycle::new(reader.clone())),
-        "ServiceAccount" => Box::new(ServiceAccount::new(reader.clone())),
+/// Makes a plugin. Those that ask for permissions need somebody to ask.
+fn make(
+    name: &str,
+    reader: &Arc<dyn ObjectReader>,
+    authorizer: Option<&Arc<dyn Authorizer>>,
+) -> Option<Box<dyn Plugin>> {
+    let reader = reader.clone();
+    Some(match name {
+        "NamespaceLifecycle" => Box::new(NamespaceLifecycle::new(reader)),
+        "ServiceAccount" => Box::new(ServiceAccount::new(reader)),
+        "NodeRestriction" => Box::new(NodeRestriction::new(reader, authorizer.cloned())),
         "TaintNodesByCondition" => Box::new(TaintNodesByCondition),
-        "Priority" => Box::new(Priority::new(reader.clone())),
+        "Priority" => Box::new(Priority::new(reader)),
         "DefaultTolerationSeconds" => Box::new(DefaultTolerationSeconds),
+        "DefaultStorageClass" => Box::new(DefaultStorageClass::new(reader)),
+        "StorageObjectInUseProtection" => Box::new(StorageObjectInUseProtection),
+        "RuntimeClass" => Box::new(RuntimeClass::new(reader)),
+        "CertificateApproval" => Box::new(CertificateApproval::new(authorizer?.clone())),
+        "CertificateSigning" => Box::new(CertificateSigning::new(authorizer?.clone())),
+        "CertificateSubjectRestriction" => Box::new(CertificateSubjectRestriction),
+        "DefaultIngressClass" => Box::new(DefaultIngressClass::new(reader)),
+        "PodTopologyLabels" => Box::new(PodTopologyLabels::new(reader)),
         other => unreachable!("ORDER marks {other} as a plugin of ours"),
-    }
+    })
 }
 
 fn check_names(flag: &'static str, names: &[String]) -> Result<(), UnknownPlugin> {
@@ -178,49 +227,4 @@ fn check_names(flag: &'static str, names: &[String]) -> Result<(), UnknownPlugin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Chain, Deps, UnknownPlugin};
-    use crate::authz::testing::Objects;
-
-    fn build(enable: &[&str], disable: &[&str]) -> Result<String, UnknownPlugin> {
-        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let deps = Deps {
-            reader: Objects::shared(&[]),
-            guard: None,
-            enable: list(enable),
-            disable: list(disable),
-        };
-        Chain::builtin(deps).map(|chain| format!("{chain:?}"))
-    }
-
-    #[test]
-    fn flags_choose_among_the_plugins() {
-        let all =
-            r#"["NamespaceLifecycle", "ServiceAccount", "Priority", "DefaultTolerationSeconds"]"#;
-        assert_eq!(build(&[], &[]).unwrap(), all);
-        assert_eq!(build(&["Priority"], &["LimitRanger"]).unwrap(), all);
-        assert_eq!(
-            build(
-                &[],
-                &["ServiceAccount", "Priority", "DefaultTolerationSeconds"]
-            )
-            .unwrap(),
-            r#"["NamespaceLifecycle"]"#
-        );
-        assert!(
-            build(&["TaintNodesByCondition"], &[])
-                .unwrap()
-                .contains("TaintNodesByCondition")
-        );
-        let message = |result: Result<String, UnknownPlugin>| result.unwrap_err().to_string();
-        assert_eq!(
-            message(build(&["Nope"], &[])),
-            r#"enable-admission-plugins plugin "Nope" is unknown"#
-        );
-        assert_eq!(
-            message(build(&["PodSecurity"], &[])),
-            r#"enable-admission-plugins plugin "PodSecurity" is not supported yet"#
-        );
-        assert!(message(build(&["Priority"], &["Priority"])).contains("overlapped"));
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@
 pub mod chain;
 pub mod plugins;
 pub mod request;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use chain::{Chain, Deps, UnknownPlugin};
 pub use plugins::grants::GrantGuard;

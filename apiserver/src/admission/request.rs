@@ -55,20 +55,24 @@ impl Request<'_> {
         self.kind.group == group && self.kind.resource == resource
     }
 
-    /// The 403 of a plugin.
-    pub fn forbidden(&self, why: &str) -> Status {
+    /// The name by which a refusal calls the object.
+    pub fn named(&self) -> &str {
         let generated = || {
             let object = self.object.as_ref()?;
             [object::name(object), object::generate_name(object)]
                 .into_iter()
                 .find(|name| !name.is_empty())
         };
-        let name = if self.name.is_empty() {
+        if self.name.is_empty() {
             generated().unwrap_or("Unknown")
         } else {
             self.name
-        };
-        Status::forbidden(&self.kind.group, &self.kind.resource, name, why)
+        }
+    }
+
+    /// The 403 of a plugin.
+    pub fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(&self.kind.group, &self.kind.resource, self.named(), why)
     }
 }
 

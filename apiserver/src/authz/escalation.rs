@@ -1,18 +1,21 @@
 //! Nobody grants what they do not hold: the check on every write of a role or binding.
 //!
 //! Admission asks it through [`Guard`], with the object as it will be stored. Roles need the verb
-//! `escalate` or all their rules held; bindings the verb `bind` or all rules of the role held.
+//! `escalate` or all their rules held; bindings the verb `bind` or all rules of the role held. It
+//! reads the cache and cannot wait for it, so the door lets it catch up first, see [`kinds_read`].
 
 use std::sync::Arc;
 
+use api_meta::kinds::Kind;
 use api_meta::status::Status;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::rule::{Rule, go_list, missing, uncovered};
-use super::{Attributes, Authorizer, Chain, RBAC_GROUP};
+use super::{Attributes, Authorizer, Chain, RBAC_GROUP, builtin_kind};
 use crate::admission::GrantGuard;
 use crate::admission::plugins::grants::Grant;
+use crate::authn::UserInfo;
 use crate::authn::user::MASTERS;
 
 /// The guard that admission asks.
@@ -30,6 +33,29 @@ impl GrantGuard for Guard {
     fn check(&self, grant: &Grant<'_>) -> Result<(), Status> {
         check(grant, &self.0)
     }
+
+    fn authorizer(&self) -> Option<Arc<dyn Authorizer>> {
+        Some(self.0.clone())
+    }
+}
+
+/// What the check of a request reads; nothing if there is no check. The cache must show these kinds
+/// as they were when the request came: a binding often comes right after its role, and the writer's
+/// own rights right before both, each perhaps by another replica.
+pub fn kinds_read(user: &UserInfo, group: &str, verb: &str) -> Vec<&'static Kind> {
+    let is_checked = group == RBAC_GROUP && matches!(verb, "create" | "update" | "patch");
+    if !is_checked || user.is_in(MASTERS) {
+        return Vec::new();
+    }
+    let resources = [
+        "roles",
+        "clusterroles",
+        "rolebindings",
+        "clusterrolebindings",
+    ];
+    resources
+        .map(|resource| builtin_kind(RBAC_GROUP, "v1", resource))
+        .to_vec()
 }
 
 #[derive(Default, Deserialize)]

@@ -104,16 +104,17 @@ impl Bootstrap {
         self.progress.clone()
     }
 
-    /// Runs the steps, then keeps what they made until `stop`. The cache must be live.
+    /// Runs the steps, then keeps what they made until `stop`, then takes this replica off the list
+    /// of those that serve. The cache must be live, and the server must serve on until this returns.
     pub async fn run(self, stop: CancellationToken) {
-        if stop.run_until_cancelled(self.first_steps()).await.is_none() {
-            return;
+        if stop.run_until_cancelled(self.first_steps()).await.is_some() {
+            tokio::join!(
+                self.keep_masters(&stop),
+                self.keep_identity(&stop),
+                self.keep_objects(&stop)
+            );
         }
-        tokio::join!(
-            self.keep_masters(&stop),
-            self.keep_identity(&stop),
-            self.keep_objects(&stop)
-        );
+        // Also after the first steps alone, which may have published it.
         self.farewell().await;
     }
 
@@ -198,13 +199,15 @@ impl Bootstrap {
         }
     }
 
+    /// Endpoints first: they also tell that this replica lives, which must not depend on the
+    /// Service, whose address may have been taken.
     async fn kubernetes_service(&self) -> Result<(), Status> {
         let Some(address) = self.config.service_address() else {
             return Ok(());
         };
+        self.sync_endpoints().await?;
         let service = endpoints::service(address, self.config.advertise.1);
-        self.ensurer.ensure(&service, if_missing).await?;
-        self.sync_endpoints().await
+        self.ensurer.ensure(&service, if_missing).await
     }
 
     fn is_published(&self) -> bool {
@@ -245,12 +248,13 @@ impl Bootstrap {
             .await
     }
 
+    /// The Service comes back when it is deleted, since pods reach the API by it.
     async fn keep_masters(&self, stop: &CancellationToken) {
         every(
             stop,
             MASTERS_EVERY,
-            "endpoints of the kubernetes Service",
-            || self.sync_endpoints(),
+            "kubernetes Service and its endpoints",
+            || self.kubernetes_service(),
         )
         .await;
     }

@@ -104,9 +104,5 @@ impl Freshness {
 /// Waits until `kind` has reached `revision`.
 pub async fn reach(cache: &Cache, kind: &KindCache, wanted: u64) -> Result<(), NotFresh> {
     let reached = cache.positions().reach(kind.lane(), wanted, WAIT_MAX).await;
-    reached.map_err(|TooFarBehind { current }| {
-        // Nobody else is served by asking for it again and again.
-        cache.positions().forget_wish(kind.lane());
-        NotFresh::Behind { current, wanted }
-    })
+    reached.map_err(|TooFarBehind { current }| NotFresh::Behind { current, wanted })
 }

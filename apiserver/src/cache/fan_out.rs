@@ -23,6 +23,24 @@ pub enum Interest {
     Node(String),
 }
 
+impl Interest {
+    /// Whether an event is of this interest: what [`FanOut::publish`] finds by its index.
+    pub fn covers(&self, event: &Event) -> bool {
+        let states = [event.old.as_ref(), event.new.as_ref()];
+        let mut states = states.into_iter().flatten();
+        match self {
+            Self::All => true,
+            Self::Key(key) => states.any(|state| *state.key == **key),
+            Self::Namespace(namespace) => {
+                states.any(|state| namespace_of(state) == Some(namespace.as_str()))
+            }
+            Self::Node(node) => {
+                states.any(|state| node_of(state).as_deref() == Some(node.as_str()))
+            }
+        }
+    }
+}
+
 /// The index of one kind's watchers.
 #[derive(Debug, Default)]
 pub struct FanOut {
@@ -75,9 +93,7 @@ impl FanOut {
         let mut interests = vec![Interest::All];
         if let Some(any) = event.new.as_ref().or(event.old.as_ref()) {
             interests.push(Interest::Key(any.key.to_string()));
-            if let Some((namespace, _)) = any.key.split_once('/') {
-                interests.push(Interest::Namespace(namespace.to_owned()));
-            }
+            interests.extend(namespace_of(any).map(|it| Interest::Namespace(it.to_owned())));
         }
         // Both states count: an object that leaves a node is news to that node too.
         let nodes = [event.old.as_ref(), event.new.as_ref()].map(|state| state.and_then(node_of));
@@ -101,6 +117,10 @@ impl FanOut {
             queue.close(end);
         }
     }
+}
+
+fn namespace_of(object: &Object) -> Option<&str> {
+    Some(object.key.split_once('/')?.0)
 }
 
 fn node_of(object: &Arc<Object>) -> Option<String> {
@@ -143,8 +163,8 @@ mod tests {
             Interest::Node("n3".into()),
         ];
         let queues: Vec<_> = wanted
-            .into_iter()
-            .map(|interest| fan_out.add(interest))
+            .iter()
+            .map(|interest| fan_out.add(interest.clone()))
             .collect();
         let moved = Event::new(2, Some(pod("a/x", "n1", 1)), Some(pod("a/x", "n2", 2)));
         fan_out.publish(&moved);
@@ -153,6 +173,9 @@ mod tests {
             .map(|(_, queue)| queue.take().unwrap().len())
             .collect();
         assert_eq!(heard, [1, 1, 0, 1, 0, 1, 1, 0]);
+        // Who comes later and asks for the past is told the same.
+        let covered = wanted.map(|interest| usize::from(interest.covers(&moved)));
+        assert_eq!(covered.to_vec(), heard);
         for (id, _) in &queues {
             fan_out.remove(*id);
         }

@@ -250,7 +250,11 @@ impl KindCache {
     ) -> Result<(Vec<Arc<Event>>, Watcher), TooOld> {
         let mut state = self.state.lock();
         let since = match state.ring.after(revision) {
-            Some(events) => events.cloned().collect(),
+            // The ring holds the events of the whole kind.
+            Some(events) => events
+                .filter(|event| interest.covers(event))
+                .cloned()
+                .collect(),
             None => {
                 return Err(TooOld {
                     oldest: state.ring.start(),

@@ -13,6 +13,8 @@ pub mod position;
 pub mod reader;
 pub mod ring;
 pub mod snapshot;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod watcher;
 
 pub use kind_cache::{Cache, KindCache};

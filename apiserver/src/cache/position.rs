@@ -1,7 +1,9 @@
 //! How far the watches are. Moves only after everything up to it has been published.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 /// The ranges that are watched. A kind lies wholly in one of them, so its order holds.
@@ -40,9 +42,39 @@ pub struct TooFarBehind {
 #[derive(Debug)]
 pub struct Positions {
     lanes: [watch::Sender<u64>; 3],
-    wanted: [watch::Sender<u64>; 3],
+    wanted: [Wanted; 3],
     main_wanted: Notify,
     events_wanted: Notify,
+}
+
+/// The revisions that readers wait for, each with the number of its readers. Bounded by the
+/// requests in flight.
+type Wanted = Mutex<BTreeMap<u64, usize>>;
+
+/// A reader's wish, which lasts as long as the reader waits: one for a revision from the far future
+/// ends with its reader and takes no other reader's wish along.
+struct Wish<'a> {
+    wanted: &'a Wanted,
+    revision: u64,
+}
+
+impl<'a> Wish<'a> {
+    fn new(wanted: &'a Wanted, revision: u64) -> Self {
+        *wanted.lock().entry(revision).or_default() += 1;
+        Self { wanted, revision }
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        let mut wanted = self.wanted.lock();
+        if let Some(readers) = wanted.get_mut(&self.revision) {
+            *readers -= 1;
+            if *readers == 0 {
+                wanted.remove(&self.revision);
+            }
+        }
+    }
 }
 
 impl Default for Positions {
@@ -50,7 +82,7 @@ impl Default for Positions {
         let channel = || watch::channel(0).0;
         Self {
             lanes: [channel(), channel(), channel()],
-            wanted: [channel(), channel(), channel()],
+            wanted: Default::default(),
             main_wanted: Notify::new(),
             events_wanted: Notify::new(),
         }
@@ -77,7 +109,7 @@ impl Positions {
 
     /// Waits until the lane has reached `revision`, at most `limit`. Asks the store for its
     /// progress at once, since a change outside the lane moves the revision but not the lane.
-    // Cancel-safe: nothing is consumed.
+    // Cancel-safe: nothing is consumed, and the wish goes with the future.
     pub async fn reach(
         &self,
         lane: Lane,
@@ -88,13 +120,7 @@ impl Positions {
         if *position.borrow_and_update() >= revision {
             return Ok(());
         }
-        self.wanted[lane.number()].send_if_modified(|wanted| {
-            let more = revision > *wanted;
-            if more {
-                *wanted = revision;
-            }
-            more
-        });
+        let _wish = Wish::new(&self.wanted[lane.number()], revision);
         self.notify(lane).notify_one();
         let reached = tokio::time::timeout(limit, position.wait_for(|at| *at >= revision)).await;
         match reached {
@@ -108,12 +134,11 @@ impl Positions {
 
     /// Whether someone waits for more than the lane has.
     pub fn is_wanted(&self, lane: Lane) -> bool {
-        *self.wanted[lane.number()].borrow() > self.get(lane)
-    }
-
-    /// Forgets a wish that no progress can fulfil, such as a revision from the far future.
-    pub fn forget_wish(&self, lane: Lane) {
-        self.wanted[lane.number()].send_replace(0);
+        let position = self.get(lane);
+        let wanted = self.wanted[lane.number()].lock();
+        wanted
+            .last_key_value()
+            .is_some_and(|(revision, _)| *revision > position)
     }
 
     /// Told when someone begins to wait for the lane.
@@ -129,6 +154,8 @@ impl Positions {
 mod tests {
     use std::time::Duration;
 
+    use futures::FutureExt as _;
+
     use super::{Lane, Positions, TooFarBehind};
 
     #[tokio::test]
@@ -143,8 +170,34 @@ mod tests {
             positions.reach(Lane::Behind, 5, soon).await,
             Err(TooFarBehind { current: 0 })
         );
+        let late = Duration::from_secs(60);
+        let mut waiting = Box::pin(positions.reach(Lane::Behind, 6, late));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
         assert!(positions.is_wanted(Lane::Behind));
         positions.advance(Lane::Behind, 6);
         assert!(!positions.is_wanted(Lane::Behind));
+        assert_eq!(waiting.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_wish_that_fails_takes_no_other_along() {
+        let positions = Positions::default();
+        let late = Duration::from_secs(60);
+        let mut waiting = Box::pin(positions.reach(Lane::Before, 7, late));
+        let mut same = Box::pin(positions.reach(Lane::Before, 7, late));
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        assert_eq!(same.as_mut().now_or_never(), None);
+        // From the far future: never reached, and given up.
+        let soon = Duration::from_millis(1);
+        positions
+            .reach(Lane::Before, u64::MAX, soon)
+            .await
+            .unwrap_err();
+        assert!(positions.is_wanted(Lane::Before), "two still wait");
+        drop(waiting);
+        assert!(positions.is_wanted(Lane::Before), "one still waits");
+        // A reader that goes away takes its wish along.
+        drop(same);
+        assert!(!positions.is_wanted(Lane::Before));
     }
 }

@@ -38,6 +38,14 @@ impl EventType {
             Self::Deleted => "DELETED",
         }
     }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Added => 0,
+            Self::Modified => 1,
+            Self::Deleted => 2,
+        }
+    }
 }
 
 /// One change of one object. Selectors see the states before and after it.
@@ -51,8 +59,12 @@ pub struct Event {
     pub new: Option<Arc<Object>>,
     /// The last state under the revision of the change: what a watcher sees of a deletion.
     gone: OnceLock<Arc<Object>>,
-    frames: [OnceLock<Bytes>; 3],
+    frames: Frames,
+    metadata_frames: Frames,
 }
+
+/// The lines of a watch, by type of event.
+type Frames = [OnceLock<Bytes>; 3];
 
 impl Event {
     /// An event of a change at `revision`. One of the states must be there.
@@ -62,7 +74,8 @@ impl Event {
             old,
             new,
             gone: OnceLock::new(),
-            frames: std::array::from_fn(|_| OnceLock::new()),
+            frames: Frames::default(),
+            metadata_frames: Frames::default(),
         })
     }
 
@@ -79,17 +92,25 @@ impl Event {
 
     /// The line of a JSON watch; made once and shared by all watchers.
     pub fn frame(&self, event_type: EventType) -> Option<Bytes> {
-        let place = match event_type {
-            EventType::Added => 0,
-            EventType::Modified => 1,
-            EventType::Deleted => 2,
-        };
         let object = self.object(event_type)?;
-        Some(
-            self.frames[place]
-                .get_or_init(|| frame(event_type, &object.json))
-                .clone(),
-        )
+        let made = &self.frames[event_type.place()];
+        Some(made.get_or_init(|| frame(event_type, &object.json)).clone())
+    }
+
+    /// The line of a JSON watch of metadata alone; made once by `render` and shared by all such
+    /// watchers. What cannot be rendered is tried again.
+    pub fn metadata_frame<E>(
+        &self,
+        event_type: EventType,
+        render: impl FnOnce(&Arc<Object>) -> Result<Bytes, E>,
+    ) -> Option<Result<Bytes, E>> {
+        let object = self.object(event_type)?;
+        let made = &self.metadata_frames[event_type.place()];
+        if let Some(line) = made.get() {
+            return Some(Ok(line.clone()));
+        }
+        let rendered = render(object);
+        Some(rendered.map(|json| made.get_or_init(|| frame(event_type, &json)).clone()))
     }
 
     /// What it costs to keep.
@@ -228,5 +249,26 @@ mod tests {
             event.frame(EventType::Added).unwrap().as_ptr()
         );
         assert!(event.frame(EventType::Deleted).is_none());
+    }
+
+    #[test]
+    fn a_frame_of_metadata_is_made_once() {
+        let event = event(3, 1);
+        let render = |object: &std::sync::Arc<Object>| Ok::<_, ()>(object.json.slice(..1));
+        let failing = |_: &std::sync::Arc<Object>| Err(());
+        assert_eq!(
+            event.metadata_frame(EventType::Added, failing),
+            Some(Err(()))
+        );
+        let frame = event.metadata_frame(EventType::Added, render).unwrap();
+        assert_eq!(&frame.unwrap()[..], b"{\"type\":\"ADDED\",\"object\":{}\n");
+        // From now on it is not made again.
+        let again = event.metadata_frame(EventType::Added, failing).unwrap();
+        assert_eq!(&again.unwrap()[..], b"{\"type\":\"ADDED\",\"object\":{}\n");
+        assert_eq!(
+            event.metadata_frame(EventType::Modified, failing),
+            Some(Err(()))
+        );
+        assert_eq!(event.metadata_frame(EventType::Deleted, render), None);
     }
 }

@@ -61,9 +61,9 @@ pub struct Config {
     pub enable_admission_plugins: Vec<String>,
     /// Admission plugins that are switched off.
     pub disable_admission_plugins: Vec<String>,
-    /// Reading requests in flight at most.
+    /// Reading requests of workloads in flight at most; see [`crate::flowcontrol`].
     pub requests_in_flight_max: usize,
-    /// Writing requests in flight at most.
+    /// Writing requests of workloads in flight at most.
     pub mutating_in_flight_max: usize,
     /// The deadline of a request that is neither a watch nor a stream.
     pub request_timeout: Duration,

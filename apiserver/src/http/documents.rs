@@ -95,6 +95,9 @@ pub async fn respond(
         .get(ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
+    if path == "/openapi/v2" {
+        return Ok(document(openapi::v2::respond(accept), headers));
+    }
     if path.starts_with("/openapi/v3") {
         return Ok(openapi::respond(path).map_or_else(not_found, |found| document(found, headers)));
     }
@@ -158,6 +161,7 @@ fn paths() -> Vec<String> {
         "/healthz",
         "/livez",
         "/metrics",
+        "/openapi/v2",
         "/openapi/v3",
         "/openid/v1/jwks",
         "/readyz",

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -33,6 +34,10 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const STREAMS_MAX: u32 = 1000;
 /// Request line and headers together, as upstream's.
 const HEADERS_BYTES_MAX: u32 = 1024 * 1024;
+
+/// The answer to plain HTTP.
+const PLAIN_REFUSED: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// A bound port.
 pub struct Listener {
@@ -104,6 +109,9 @@ async fn connection(
     stop: CancellationToken,
 ) -> Result<(), ConnectionError> {
     stream.set_nodelay(true)?;
+    let Some(stream) = timeout(HANDSHAKE_MAX, refuse_plain(stream)).await?? else {
+        return Ok(());
+    };
     let stream = timeout(HANDSHAKE_MAX, tls.accept(stream)).await??;
     let chain = stream
         .get_ref()
@@ -124,6 +132,22 @@ async fn connection(
     // No new requests; those under way end, watches among them by the same token.
     serving.as_mut().graceful_shutdown();
     serving.await
+}
+
+/// Who speaks plain HTTP is told so in plain HTTP, as by Go's servers; everyone else is let through.
+async fn refuse_plain(mut stream: TcpStream) -> std::io::Result<Option<TcpStream>> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    // A method begins with a letter, and a TLS record never does.
+    if !first[0].is_ascii_uppercase() {
+        return Ok(Some(stream));
+    }
+    stream.write_all(PLAIN_REFUSED).await?;
+    stream.shutdown().await?;
+    // Closing over unread bytes would reset the connection, and the words with it.
+    let mut request = (&mut stream).take(u64::from(HEADERS_BYTES_MAX));
+    tokio::io::copy(&mut request, &mut tokio::io::sink()).await?;
+    Ok(None)
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`tls`], [`listen`], [`stack`] (the layers, in order, once), [`request_info`],
 //! [`router`], [`resource`] (verbs), [`negotiate`] and [`body`], [`decode`], [`render`] with [`table`],
-//! [`list_stream`] and [`watch_stream`], [`errors`], [`health`], [`documents`], [`kubelet`] (proxied
+//! [`list_stream`] and [`watch_stream`], [`errors`] and `warnings`, [`health`], [`documents`], [`kubelet`] (proxied
 //! subresources). Only here do status codes and media types exist.
 
 pub mod body;
@@ -22,4 +22,5 @@ pub mod stack;
 pub mod subresource;
 pub mod table;
 pub mod tls;
+mod warnings;
 pub mod watch_stream;

@@ -149,6 +149,7 @@ impl Call<'_> {
                 .stack
                 .settings
                 .watch_timeout_min
+                .min(watch_stream::TIMEOUT_MAX)
                 .mul_f64(rand::random_range(1.0..2.0)),
         };
         let begun = self

@@ -4,7 +4,7 @@ use api_meta::kinds::{Kind, Kinds};
 use api_meta::status::Status;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::{self, Body};
@@ -13,16 +13,12 @@ use super::request_info::RequestInfo;
 use super::resource::{Call, context};
 use super::stack::Stack;
 use super::subresource::Take;
-use super::{decode, documents, errors, kubelet, render};
+use super::{decode, documents, errors, kubelet, render, warnings};
 use crate::authn::UserInfo;
+use crate::authz::escalation;
 use crate::registry::context::RequestContext;
 use crate::registry::query::Query;
 use crate::reviews::Question;
-
-/// What a warning of ours is marked with: a miscellaneous persistent warning.
-const WARNING: &str = "299";
-/// Texts of warnings in one answer at most.
-const WARNING_BYTES_MAX: usize = 4096;
 
 /// Answers a request.
 pub(super) async fn route(
@@ -42,7 +38,7 @@ pub(super) async fn route(
     let ctx = context(user, query)?;
     let answered = resource(stack, &ctx, kind, info, query, request).await;
     let mut response = answered.unwrap_or_else(|status| errors::respond(&status));
-    add_warnings(response.headers_mut(), &ctx);
+    warnings::add(response.headers_mut(), ctx.take_warnings());
     Ok(response)
 }
 
@@ -79,6 +75,10 @@ async fn resource(
     if let Some(answer) = review(&call, &body).await {
         return answer;
     }
+    let read = escalation::kinds_read(&ctx.user, &info.group, info.verb);
+    if !read.is_empty() {
+        stack.registry.catch_up(&read).await?;
+    }
     write(&call, &body).await
 }
 
@@ -108,6 +108,7 @@ async fn write(call: &Call<'_>, body: &Bytes) -> Result<Response<Body>, Status> 
         }
         ("", verb) if !kind.has_verb(verb) || !kind.is_stored() => Err(Status::method_not_served()),
         ("", "create") if !info.name.is_empty() => Err(Status::method_not_served()),
+        ("", "update" | "patch") if info.name.is_empty() => Err(Status::method_not_served()),
         ("", "create") => call.create(body).await,
         ("", "update") => call.update(body).await,
         ("", "patch") => call.patch(body).await,
@@ -153,7 +154,11 @@ async fn review(call: &Call<'_>, body: &Bytes) -> Option<Result<Response<Body>, 
     }
     let content_type = call.header(CONTENT_TYPE);
     let answer = async {
-        let body = decode::decode(content_type, body)?.value;
+        let mut body = decode::decode(content_type, body)?.value;
+        if info.subresource == "token" {
+            let target = call.target();
+            body = stack.registry.admit_token(ctx, &target, body).await?;
+        }
         let warn = |text: String| ctx.warn(text);
         let answer = stack
             .reviews
@@ -162,22 +167,4 @@ async fn review(call: &Call<'_>, body: &Bytes) -> Option<Result<Response<Body>, 
         render::value(&answer, Form::default(), StatusCode::CREATED)
     };
     Some(answer.await)
-}
-
-fn add_warnings(headers: &mut HeaderMap, ctx: &RequestContext) {
-    let name = HeaderName::from_static("warning");
-    let mut bytes = 0;
-    for text in ctx.take_warnings() {
-        bytes += text.len();
-        if bytes > WARNING_BYTES_MAX {
-            return;
-        }
-        let quoted = text
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace(['\n', '\r'], " ");
-        if let Ok(value) = HeaderValue::from_str(&format!("{WARNING} - \"{quoted}\"")) {
-            headers.append(name.clone(), value);
-        }
-    }
 }

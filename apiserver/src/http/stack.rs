@@ -27,7 +27,7 @@ use super::request_info::RequestInfo;
 use super::router;
 use crate::authn::{Authenticator, PeerChain, UserInfo};
 use crate::authz::{self, Attributes, Authorizer as _, impersonation};
-use crate::flowcontrol::{InFlight, Load};
+use crate::flowcontrol::{Asked, InFlight, Load};
 use crate::metrics::{Finished, Metrics};
 use crate::registry::Registry;
 use crate::registry::query::Query;
@@ -77,7 +77,7 @@ impl Stack {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let began = Instant::now();
-        self.metrics.begin();
+        let _in_flight = self.metrics.begin();
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
         let answering = AssertUnwindSafe(self.layers(chain, &info, &query, request));
@@ -123,7 +123,15 @@ impl Stack {
         request.headers_mut().remove(http::header::AUTHORIZATION);
         let user = impersonation::apply(user, request.headers(), &*self.authorizer)?;
         let load = load_of(info, request.method());
-        let permit = self.flow.admit(&user, load)?;
+        let permit = self.flow.admit(&Asked {
+            user: &user,
+            load,
+            verb: info.verb,
+            group: &info.group,
+            resource: &info.resource,
+            subresource: &info.subresource,
+            path: &info.path,
+        })?;
         self.authorize(&user, info)?;
         if load == Load::Stream {
             return router::route(self, info, query, user, request).await;

@@ -3,6 +3,7 @@
 //! The stream ends at its timeout, and spread over a few seconds when the server ends, each time with
 //! a bookmark of what was told, so that the client goes on elsewhere without a list.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api_meta::status::Status;
@@ -20,7 +21,9 @@ use super::body::Body;
 use super::negotiate::{Form, Shape};
 use super::render;
 use super::table::{self, Include};
+use crate::cache::Object;
 use crate::cache::ring::frame;
+use crate::registry::options::WATCH_SECONDS_MAX;
 use crate::registry::watch::{Item, Session};
 
 /// How often a quiet watch hears how far it is.
@@ -29,6 +32,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// What one frame holds, about: enough to be worth a wake-up, not enough to hold others up.
 const FRAME_BYTES: usize = 64 * 1024;
+/// How long a watch lasts at most, whatever was asked for or configured.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(WATCH_SECONDS_MAX);
 /// Over this time watches end when the server does, so that they do not all come back at once.
 const SPREAD: Duration = Duration::from_secs(2);
 
@@ -41,7 +46,7 @@ pub struct Settings {
     pub include: Include,
     /// Whether the client asked for bookmarks.
     pub bookmarks: bool,
-    /// How long it lasts.
+    /// How long it lasts, at most [`TIMEOUT_MAX`].
     pub timeout: Duration,
     /// Ends it early.
     pub stop: CancellationToken,
@@ -57,8 +62,9 @@ struct Sending {
 }
 
 /// The answer to a watch.
-pub fn respond(session: Session, settings: Settings) -> Response<Body> {
+pub fn respond(session: Session, mut settings: Settings) -> Response<Body> {
     let now = Instant::now();
+    settings.timeout = settings.timeout.min(TIMEOUT_MAX);
     let mut ticks = interval_at(now + BOOKMARK_EVERY, BOOKMARK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = now + settings.timeout;
@@ -182,17 +188,16 @@ impl Sending {
                 object,
                 shared,
             } => {
-                let is_whole = self.settings.form.shape == Shape::Whole;
-                if let Some(line) = shared
-                    .filter(|_| is_whole)
-                    .and_then(|event| event.frame(event_type))
-                {
-                    return line;
-                }
-                match self.shaped(&object) {
-                    Ok(json) => frame(event_type, &json),
-                    Err(status) => self.error(&status),
-                }
+                // Rows of a Table differ with the time at which they are made.
+                let made = match (self.settings.form.shape, shared) {
+                    (Shape::Whole, Some(event)) => event.frame(event_type).map(Ok),
+                    (Shape::Partial, Some(event)) => {
+                        event.metadata_frame(event_type, |object| self.shaped(object))
+                    }
+                    _ => None,
+                };
+                let made = made.unwrap_or_else(|| Ok(frame(event_type, &self.shaped(&object)?)));
+                made.unwrap_or_else(|status| self.error(&status))
             }
             Item::Bookmark {
                 revision,
@@ -206,7 +211,7 @@ impl Sending {
         }
     }
 
-    fn shaped(&self, object: &std::sync::Arc<crate::cache::Object>) -> Result<Bytes, Status> {
+    fn shaped(&self, object: &Arc<Object>) -> Result<Bytes, Status> {
         let value = match self.settings.form.shape {
             Shape::Whole => return Ok(object.json.clone()),
             Shape::Partial => table::partial(&object.value()?),

@@ -3,6 +3,7 @@
 
 mod paths;
 mod schemas;
+pub mod v2;
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use api_meta::kinds::Kind;
+use api_meta::kinds::{Kind, Kinds};
 use api_meta::status::Status;
+use bytes::Bytes;
+use proto_etcd::mvccpb::KeyValue;
 use serde_json::Value;
 
 use super::context::{RequestContext, Target};
@@ -11,6 +13,7 @@ use super::pipeline::{self, Admitted, Body};
 use super::service::Registry;
 use super::{refusals, strategy, tree, versions};
 use crate::admission::Operation;
+use crate::admission::plugins::namespace_lifecycle;
 use crate::cache::Object;
 use crate::storage::{Guarded, Outcome, Step, codec, keys};
 
@@ -79,7 +82,6 @@ impl Registry {
                 api_meta::Cause::required("metadata.name", "name or generateName is required");
             return Err(Status::invalid(&kind.group, &kind.kind, "", vec![cause]));
         }
-        let key = self.key(target)?;
         set_system_metadata(&mut object);
         pipeline::default(kind, &mut object);
         let admission = Admitted {
@@ -96,24 +98,20 @@ impl Registry {
         pipeline::validate_create(kind, &object)?;
         let object = admission.validate(self, Some(object), None).await?;
         let admitted = object.ok_or_else(|| Status::internal("admission took the object away"))?;
+        // After validation, which says more about a wrong name.
+        let key = self.key(target)?;
+        let mut namespace = self.guard_namespace(target).await?;
         for _ in 0..TRIES_MAX {
             // What an earlier try was given must not look like what the user asked for.
             let mut object = admitted.clone();
             let beside = strategy.beside_create(self, &mut object).await?;
-            let value = codec::encode(&object).map_err(|error| refusals::of_codec(&error))?;
             if ctx.is_dry_run() {
                 return self.dry_create(target, &key, &object).await;
             }
-            let lease = self.lease(kind).await?;
-            let mut writes = vec![Guarded {
-                key: keys::absolute(&kind.storage_prefix, &key),
-                expected: 0,
-                step: Step::Put {
-                    value: value.clone(),
-                    lease,
-                },
-            }];
+            let (write, value) = self.creation(target, &key, &object).await?;
+            let mut writes = vec![write];
             writes.extend(beside);
+            writes.extend(namespace.clone());
             match self
                 .etcd()
                 .commit(&writes)
@@ -127,7 +125,12 @@ impl Registry {
                     return Err(already_exists(kind, &target.name));
                 }
                 // Something beside it was taken meanwhile: choose again.
-                Outcome::Conflict(_) => {}
+                Outcome::Conflict(found) => {
+                    if let Some(guard) = &mut namespace {
+                        let now = found.last().and_then(Option::as_ref);
+                        look_again(target, guard, now)?;
+                    }
+                }
             }
         }
         Err(Status::server_timeout(
@@ -136,6 +139,50 @@ impl Registry {
             "create",
             1,
         ))
+    }
+
+    /// The write of a new object, and its bytes.
+    async fn creation(
+        &self,
+        target: &Target,
+        key: &str,
+        object: &Value,
+    ) -> Result<(Guarded, Bytes), Status> {
+        let value = codec::encode(object).map_err(|error| refusals::of_codec(&error))?;
+        let lease = self.lease(target.kind).await?;
+        let write = Guarded {
+            key: keys::absolute(&target.kind.storage_prefix, key),
+            expected: 0,
+            step: Step::Put {
+                value: value.clone(),
+                lease,
+            },
+        };
+        Ok((write, value))
+    }
+
+    /// The condition that the namespace is still as admission saw it. The cache may be behind, so that
+    /// admission alone would let an object into a namespace whose end has begun, where nobody would
+    /// ever delete it. No condition where namespaces do not matter, or where there is none.
+    async fn guard_namespace(&self, target: &Target) -> Result<Option<Guarded>, Status> {
+        if !target.kind.namespaced || !self.admission().runs("NamespaceLifecycle") {
+            return Ok(None);
+        }
+        let kind = namespaces();
+        let found = match self.kind_cache(kind)?.get(&target.namespace) {
+            Some(found) => Some(found),
+            None => self.read_store(kind, &target.namespace).await?,
+        };
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        // Its end may have become known since admission looked.
+        check_living(target, &found)?;
+        Ok(Some(Guarded {
+            key: keys::object(kind, "", &target.namespace),
+            expected: i64::try_from(found.revision).unwrap_or(i64::MAX),
+            step: Step::Keep,
+        }))
     }
 
     async fn dry_create(
@@ -149,6 +196,38 @@ impl Registry {
         }
         Object::unstored(key, object)
     }
+}
+
+fn namespaces() -> &'static Kind {
+    Kinds::builtin()
+        .by_resource("", "v1", "namespaces")
+        .expect("the table of built-in kinds has it, and a test reads the table")
+}
+
+/// A namespace that changed is guarded as it is now, unless it is ending or gone.
+fn look_again(target: &Target, guard: &mut Guarded, now: Option<&KeyValue>) -> Result<(), Status> {
+    let name = &target.namespace;
+    let Some(now) = now else {
+        return Err(Status::not_found("", "namespaces", name));
+    };
+    if now.mod_revision == guard.expected {
+        return Ok(());
+    }
+    let revision = u64::try_from(now.mod_revision).unwrap_or_default();
+    check_living(target, &Object::from_stored(name, &now.value, revision))?;
+    guard.expected = now.mod_revision;
+    Ok(())
+}
+
+fn check_living(target: &Target, namespace: &Object) -> Result<(), Status> {
+    if !namespace_lifecycle::is_ending(namespace)? {
+        return Ok(());
+    }
+    Err(namespace_lifecycle::terminating(
+        target.kind,
+        &target.name,
+        &target.namespace,
+    ))
 }
 
 fn already_exists(kind: &Kind, name: &str) -> Status {

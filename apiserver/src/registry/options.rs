@@ -9,6 +9,9 @@ use super::tree;
 
 /// Objects that one page may ask for at most. A larger limit is taken as this.
 const LIMIT_MAX: i64 = 1_000_000;
+/// Seconds that a watch may ask for at most, a year. A longer time is taken as this: nobody sees
+/// its end, and points in time much further on do not exist for every clock.
+pub const WATCH_SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
 
 /// How a resourceVersion is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub struct ListOptions {
     pub limit: usize,
     /// Where an earlier page ended.
     pub continue_token: Option<String>,
-    /// How long a watch lasts.
+    /// How long a watch lasts, at most [`WATCH_SECONDS_MAX`].
     pub timeout_seconds: Option<u64>,
     /// Whether a watch gets bookmarks.
     pub bookmarks: bool,
@@ -168,7 +171,8 @@ impl ListOptions {
             continue_token: query.get("continue"),
             timeout_seconds: number("timeoutSeconds")?
                 .and_then(|n| u64::try_from(n).ok())
-                .filter(|seconds| *seconds > 0),
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| seconds.min(WATCH_SECONDS_MAX)),
             bookmarks: query.is_true("allowWatchBookmarks"),
             ..Self::everything()
         })
@@ -319,87 +323,4 @@ pub fn default_propagation(kind: &Kind) -> Propagation {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{DeleteOptions, ListOptions, Propagation, Version};
-    use crate::registry::query::Query;
-
-    fn list(query: &str) -> Option<Version> {
-        ListOptions::for_list(&Query::parse(query))
-            .ok()
-            .map(|options| options.version)
-    }
-
-    #[test]
-    fn versions_of_lists() {
-        let cases = [
-            ("", Some(Version::Newest)),
-            ("resourceVersion=0", Some(Version::Any)),
-            ("resourceVersion=0&limit=5", Some(Version::Any)),
-            ("resourceVersion=7", Some(Version::NotOlderThan(7))),
-            ("resourceVersion=7&limit=5", Some(Version::Exact(7))),
-            (
-                "resourceVersion=7&limit=5&resourceVersionMatch=NotOlderThan",
-                Some(Version::NotOlderThan(7)),
-            ),
-            (
-                "resourceVersion=7&resourceVersionMatch=Exact",
-                Some(Version::Exact(7)),
-            ),
-            ("resourceVersion=0&resourceVersionMatch=Exact", None),
-            ("resourceVersionMatch=Exact", None),
-            ("resourceVersion=7&resourceVersionMatch=Sometimes", None),
-            ("resourceVersion=x", None),
-            ("resourceVersion=7&continue=abc", None),
-            ("limit=x", None),
-            ("sendInitialEvents=true", None),
-        ];
-        for (query, expected) in cases {
-            assert_eq!(list(query), expected, "{query}");
-        }
-    }
-
-    #[test]
-    fn initial_events_need_their_match() {
-        let watch = |query| ListOptions::for_watch(&Query::parse(query)).is_ok();
-        assert!(watch(
-            "sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
-        ));
-        assert!(!watch("sendInitialEvents=true"));
-        assert!(!watch("sendInitialEvents=true&resourceVersionMatch=Exact"));
-        assert!(!watch("resourceVersionMatch=NotOlderThan"));
-    }
-
-    #[test]
-    fn deletions_from_body_and_query() {
-        let body = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": "u"}, "propagationPolicy": "Foreground"});
-        let options = DeleteOptions::parse(Some(&body), &Query::parse("dryRun=All")).unwrap();
-        assert_eq!(options.propagation, Some(Propagation::Foreground));
-        assert_eq!(
-            (
-                options.grace_seconds,
-                options.uid.as_deref(),
-                options.dry_run
-            ),
-            (Some(0), Some("u"), true)
-        );
-        let options = DeleteOptions::parse(
-            None,
-            &Query::parse("gracePeriodSeconds=5&orphanDependents=true"),
-        )
-        .unwrap();
-        assert_eq!(
-            (options.grace_seconds, options.propagation),
-            (Some(5), Some(Propagation::Orphan))
-        );
-        assert!(
-            DeleteOptions::parse(
-                Some(&json!({"propagationPolicy": "Maybe"})),
-                &Query::default()
-            )
-            .is_err()
-        );
-        assert!(DeleteOptions::parse(None, &Query::parse("dryRun=Some")).is_err());
-    }
-}
+mod tests;

@@ -64,6 +64,7 @@ impl Registry {
             };
             pipeline::check_type(kind, &mut patched)?;
             pipeline::check_fields(ctx, kind, &patched, &[])?;
+            pipeline::check_namespace(kind, &target.namespace, &mut patched)?;
             let own = tree::name(&patched);
             if own != target.name {
                 let cause = api_meta::Cause::invalid("metadata.name", own, "field is immutable");

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::context::{FieldValidation, RequestContext, Target};
 use super::service::Registry;
 use super::tree;
+use super::update::{Change, Part};
 use crate::admission::{Operation, Request};
+use crate::cache::Object;
 use crate::storage::codec;
 
 /// A body as it came, and how.
@@ -102,7 +104,8 @@ pub(crate) fn check_namespace(
     object: &mut Value,
 ) -> Result<(), Status> {
     let found = tree::namespace(object).to_owned();
-    if !found.is_empty() && found != namespace {
+    // An object that lies in no namespace may name one: it is not kept.
+    if !found.is_empty() && !namespace.is_empty() && found != namespace {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
@@ -114,6 +117,25 @@ pub(crate) fn check_namespace(
         metadata.remove("namespace");
     }
     Ok(())
+}
+
+/// Checks the name in a body that a subresource takes against the path's.
+pub(crate) fn check_subject(target: &Target, kind: &str, body: &Value) -> Result<(), Status> {
+    check_namespace(target.kind, &target.namespace, &mut body.clone())?;
+    if tree::name(body) == target.name {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!(
+        "name in URL does not match name in {kind} object"
+    )))
+}
+
+/// A stored object as a tree, in the form in which it would be written now. It may have been written
+/// before a default existed, and then what a request leaves out would look like a change of it.
+pub(crate) fn present(kind: &Kind, object: &Object) -> Result<Value, Status> {
+    let mut value = object.value()?;
+    default(kind, &mut value);
+    Ok(value)
 }
 
 /// Brings an object into its one written form: unknown fields go, defaults come.
@@ -130,13 +152,22 @@ pub(crate) fn validate_create(kind: &Kind, object: &Value) -> Result<(), Status>
     )
 }
 
-/// Refuses a changed object with faults.
-pub(crate) fn validate_update(kind: &Kind, new: &Value, old: &Value) -> Result<(), Status> {
-    refuse(
-        kind,
-        new,
-        api_rules::validate::update(&kind.gvk(), new, old),
-    )
+/// Refuses a changed object with faults, by the rules of the part that was to change.
+pub(crate) fn validate_change(
+    kind: &Kind,
+    change: &Change<'_>,
+    new: &Value,
+    old: &Value,
+) -> Result<(), Status> {
+    let gvk = kind.gvk();
+    let through = |name| api_rules::validate::subresource(&gvk, name, new, old);
+    let faults = match change.part {
+        Part::Whole => api_rules::validate::update(&gvk, new, old),
+        Part::Status => through("status"),
+        Part::AsMade => through(change.subresource.unwrap_or_default()),
+        Part::Decision => Vec::new(),
+    };
+    refuse(kind, new, faults)
 }
 
 fn refuse(kind: &Kind, object: &Value, causes: Vec<api_meta::Cause>) -> Result<(), Status> {

@@ -10,7 +10,7 @@ use super::options::{ListOptions, Version};
 use super::selection::Selection;
 use super::service::Registry;
 use super::{refusals, versions};
-use crate::cache::consistent_read::reach;
+use crate::cache::consistent_read::{NotFresh, reach};
 use crate::cache::snapshot::Snapshot;
 use crate::cache::{KindCache, Object};
 use crate::storage::continue_token::ContinueToken;
@@ -44,6 +44,7 @@ impl Registry {
             self.wait(cached, version).await?;
             cached.get(&key)
         } else {
+            self.wait_store(version).await?;
             self.read_store(target.kind, &key).await?
         };
         let found = found.ok_or_else(|| refusals::not_found(target.kind, &target.name))?;
@@ -84,6 +85,7 @@ impl Registry {
                 }
             }
         } else {
+            self.wait_store(version).await?;
             return self
                 .list_from_store(kind, selection, options, version, &start)
                 .await;
@@ -141,6 +143,33 @@ impl Registry {
             }
         };
         reached.map_err(|error| refusals::of_freshness(&error))
+    }
+
+    /// Makes sure that the store may answer where it answers itself: it always shows its newest
+    /// state, so a version beyond that is still to come.
+    async fn wait_store(&self, version: Version) -> Result<(), Status> {
+        let (Version::NotOlderThan(wanted) | Version::Exact(wanted)) = version else {
+            return Ok(());
+        };
+        let current = self.freshness().revision().await;
+        let current = current.map_err(|error| refusals::of_store(&error))?;
+        if current < wanted {
+            let error = NotFresh::Behind { current, wanted };
+            return Err(refusals::of_freshness(&error));
+        }
+        Ok(())
+    }
+
+    /// Waits until the cache shows everything of these kinds that had been written when this was
+    /// called, here or at another replica.
+    pub async fn catch_up(&self, kinds: &[&'static Kind]) -> Result<(), Status> {
+        let wanted = self.freshness().revision().await;
+        let wanted = wanted.map_err(|error| refusals::of_store(&error))?;
+        for kind in kinds {
+            self.wait(self.kind_cache(kind)?, Version::NotOlderThan(wanted))
+                .await?;
+        }
+        Ok(())
     }
 
     /// The cached state that a version asks for; `None` if only the store may still have it.

@@ -65,9 +65,17 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
-    /// Whether the selectors want the object; its namespace is not looked at.
+    /// Whether the namespace and the selectors want the object.
     pub fn matches(&self, object: &Object) -> bool {
-        self.labels.matches(&object.header.labels) && self.fields.matches(&object.header)
+        self.is_in_namespace(object)
+            && self.labels.matches(&object.header.labels)
+            && self.fields.matches(&object.header)
+    }
+
+    /// Goes by the key, since an object that cannot be read has an empty header.
+    fn is_in_namespace(&self, object: &Object) -> bool {
+        let namespace = object.key.split_once('/').map(|(namespace, _)| namespace);
+        self.namespace.is_empty() || namespace == Some(self.namespace.as_str())
     }
 
     /// The one object that can match, by its key.
@@ -105,5 +113,51 @@ impl Selection {
         } else {
             Interest::Namespace(self.namespace.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_meta::Kinds;
+    use bytes::Bytes;
+
+    use super::Selection;
+    use crate::cache::Object;
+    use crate::registry::options::ListOptions;
+
+    fn wanted(namespace: &str, fields: &str, keys: &[&str]) -> Vec<String> {
+        let kind = Kinds::builtin()
+            .by_resource("", "v1", "configmaps")
+            .unwrap();
+        let options = ListOptions {
+            fields: fields.to_owned(),
+            ..ListOptions::everything()
+        };
+        let selection = Selection::parse(kind, namespace, &options).unwrap();
+        let object = |key: &str| {
+            let (namespace, name) = key.split_once('/').unwrap();
+            let json = format!(r#"{{"metadata":{{"namespace":"{namespace}","name":"{name}"}}}}"#);
+            Object::from_stored(key, &Bytes::from(json), 1)
+        };
+        let is_wanted = |key: &&&str| selection.matches(&object(key));
+        let wanted = keys.iter().filter(is_wanted);
+        wanted.map(|key| (*key).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_name_in_two_namespaces_is_two_objects() {
+        let keys = ["a/x", "b/x", "ab/x", "a/y"];
+        assert_eq!(wanted("", "", &keys), keys);
+        assert_eq!(wanted("a", "", &keys), ["a/x", "a/y"]);
+        assert_eq!(wanted("a", "metadata.name=x", &keys), ["a/x"]);
+        assert_eq!(wanted("", "metadata.namespace=b", &keys), ["b/x"]);
+        assert!(wanted("a", "metadata.namespace=b", &keys).is_empty());
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_still_in_its_namespace() {
+        let broken = Object::from_stored("a/x", &Bytes::from_static(b"nonsense"), 1);
+        assert!(Selection::everything("a").matches(&broken));
+        assert!(!Selection::everything("b").matches(&broken));
     }
 }

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::context::RequestContext;
-use super::kinds::{event, job, namespace, node, pod, secret, service, workload};
+use super::kinds::{
+    certificate_signing_request, event, job, namespace, node, pod, secret, service, workload,
+};
 use super::service::Registry;
 use super::tree;
 use crate::storage::Guarded;
@@ -28,6 +30,11 @@ pub(crate) trait Strategy: Send + Sync {
     /// Readies a changed status: `new` is the old object with the request's status.
     fn prepare_status(&self, new: &mut Value, old: &Value) {
         let _ = (new, old);
+    }
+
+    /// Readies what a subresource of its own made of the old object.
+    fn prepare_part(&self, subresource: &str, new: &mut Value, old: &Value) {
+        let _ = (subresource, new, old);
     }
 
     /// What must change in the store together with a created object.
@@ -99,6 +106,9 @@ pub(crate) fn of(kind: &Kind) -> &'static dyn Strategy {
         ("", "secrets") => &secret::Secret,
         ("", "events") => &event::Event,
         ("batch", "jobs") => &job::Job,
+        ("certificates.k8s.io", "certificatesigningrequests") => {
+            &certificate_signing_request::CertificateSigningRequest
+        }
         ("apps", "replicasets" | "deployments" | "statefulsets" | "daemonsets") => {
             &workload::Workload
         }

@@ -4,11 +4,15 @@
 //! revision. But a refusal, or "nothing changed", decided on a guess is confirmed by one read of the
 //! store before it is told. Only a base read from the store may refuse.
 
+mod parts;
+
 use std::sync::Arc;
 
 use api_meta::status::Status;
 use serde_json::Value;
 
+pub(super) use self::parts::is_deletion_finished;
+use self::parts::{check_identity, isolate, keep_system_metadata};
 use super::context::{RequestContext, Target};
 use super::create::name_mismatch;
 use super::pipeline::{self, Admitted, Body};
@@ -16,6 +20,7 @@ use super::service::Registry;
 use super::strategy::{self, Strategy};
 use super::{refusals, tree, versions};
 use crate::admission::Operation;
+use crate::authz::Attributes;
 use crate::cache::Object;
 use crate::storage::{Guarded, Outcome, Step, codec, keys};
 
@@ -31,6 +36,9 @@ pub enum Part {
     Status,
     /// What the change makes of it: for subresources that know what they do.
     AsMade,
+    /// What the server decides on, such as a pod's node: no rules for users judge it, and it does
+    /// not count as a change of what users want.
+    Decision,
 }
 
 /// What is to happen to an object.
@@ -75,11 +83,11 @@ impl Registry {
         let mut sent = body.value;
         pipeline::check_type(target.kind, &mut sent)?;
         pipeline::check_fields(ctx, target.kind, &sent, &body.duplicates)?;
+        pipeline::check_namespace(target.kind, &target.namespace, &mut sent)?;
         let own = tree::name(&sent);
         if !own.is_empty() && own != target.name {
             return Err(name_mismatch(own, &target.name));
         }
-        pipeline::check_namespace(target.kind, &target.namespace, &mut sent)?;
         let part = if subresource == Some("status") {
             Part::Status
         } else {
@@ -99,6 +107,8 @@ impl Registry {
                     && tree::uid(&sent).is_empty()
                     && strategy::of(target.kind).creates_on_update(target.kind) =>
             {
+                // The request was let in as an update.
+                self.admission().authorize(&creation(ctx, target))?;
                 tree::metadata(&mut sent).remove("resourceVersion");
                 Ok((self.create(ctx, target, sent.into()).await?, true))
             }
@@ -182,7 +192,7 @@ impl Registry {
         base: &Base,
     ) -> Result<Tried, Status> {
         let kind = target.kind;
-        let old = base.object.value()?;
+        let old = pipeline::present(kind, &base.object)?;
         let made = (change.make)(&versions::to_served(served, old.clone()))?;
         let mut new = versions::to_stored(served, made);
         let strategy = strategy::of(kind);
@@ -198,18 +208,12 @@ impl Registry {
             operation,
         };
         let mut new = admission.mutate(self, new, Some(&old)).await?;
-        match change.part {
-            Part::Whole => strategy.prepare_update(ctx, &mut new, &old),
-            Part::Status => strategy.prepare_status(&mut new, &old),
-            Part::AsMade => {}
+        prepare(ctx, strategy, change, &mut new, &old);
+        if change.part != Part::Decision {
+            strategy::set_generation(kind, &mut new, Some(&old));
         }
-        strategy::set_generation(kind, &mut new, Some(&old));
         pipeline::default(kind, &mut new);
-        match change.part {
-            Part::Whole | Part::Status => pipeline::validate_update(kind, &new, &old)?,
-            // A subresource may change what a plain update may not, such as a pod's node.
-            Part::AsMade => pipeline::validate_create(kind, &new)?,
-        }
+        pipeline::validate_change(kind, change, &new, &old)?;
         let new = admission.validate(self, Some(new), Some(&old)).await?;
         let mut new = new.ok_or_else(|| Status::internal("admission took the object away"))?;
         let beside = strategy.beside_update(self, &mut new, &old).await?;
@@ -301,118 +305,34 @@ impl Registry {
     }
 }
 
-/// Refuses a change that is meant for another object, or for another state of it.
-fn check_identity(
-    target: &Target,
+/// Readies what a request made, each part by its own rules.
+fn prepare(
+    ctx: &RequestContext,
     strategy: &dyn Strategy,
-    new: &Value,
+    change: &Change<'_>,
+    new: &mut Value,
     old: &Value,
-) -> Result<(), Status> {
-    let (uid, now) = (tree::uid(new), tree::uid(old));
-    if !uid.is_empty() && uid != now {
-        return Err(refusals::precondition(target, "UID", uid, now));
-    }
-    let kind = target.kind;
-    match tree::text(new, "/metadata/resourceVersion") {
-        "" | "0" if strategy.allows_blind_update(kind) => Ok(()),
-        "" | "0" => {
-            let cause = api_meta::Cause::new(
-                "FieldValueInvalid",
-                "metadata.resourceVersion",
-                "Invalid value: 0: must be specified for an update",
-            );
-            Err(Status::invalid(
-                &kind.group,
-                &kind.kind,
-                &target.name,
-                vec![cause],
-            ))
-        }
-        version if version == tree::text(old, "/metadata/resourceVersion") => Ok(()),
-        version if version.parse::<u64>().is_err() => {
-            let cause = api_meta::Cause::invalid(
-                "metadata.resourceVersion",
-                version,
-                "must be an unsigned integer",
-            );
-            Err(Status::invalid(
-                &kind.group,
-                &kind.kind,
-                &target.name,
-                vec![cause],
-            ))
-        }
-        _ => Err(refusals::modified(target)),
+) {
+    match change.part {
+        Part::Whole => strategy.prepare_update(ctx, new, old),
+        Part::Status => strategy.prepare_status(new, old),
+        Part::AsMade => strategy.prepare_part(change.subresource.unwrap_or_default(), new, old),
+        Part::Decision => {}
     }
 }
 
-/// What the server alone decides on stays as it is.
-fn keep_system_metadata(new: &mut Value, old: &Value) {
-    let kept = [
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "namespace",
-        "resourceVersion",
-    ];
-    let from = old.get("metadata");
-    let metadata = tree::metadata(new);
-    for field in kept {
-        tree::copy_field(metadata, from, field);
-    }
-    for field in ["selfLink", "managedFields"] {
-        metadata.remove(field);
-    }
-    if metadata
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .is_empty()
-    {
-        tree::copy_field(metadata, from, "name");
+/// What a user does who makes an object by an update.
+fn creation<'a>(ctx: &'a RequestContext, target: &'a Target) -> Attributes<'a> {
+    Attributes {
+        user: &ctx.user,
+        verb: "create",
+        group: &target.kind.group,
+        version: &target.kind.version,
+        resource: &target.kind.resource,
+        subresource: "",
+        namespace: &target.namespace,
+        name: &target.name,
+        path: "",
+        is_resource: true,
     }
 }
-
-/// Lets a request change only its part of the object.
-fn isolate(part: Part, new: &mut Value, old: &Value) {
-    match part {
-        Part::AsMade => {}
-        Part::Whole => {
-            if strategy_has_status(old) {
-                tree::copy_top(new, old, "status");
-            }
-        }
-        Part::Status => {
-            let mut result = old.clone();
-            tree::copy_top(&mut result, new, "status");
-            let sent = new.get("metadata").cloned().unwrap_or_default();
-            let metadata = tree::metadata(&mut result);
-            for field in ["labels", "annotations", "finalizers"] {
-                tree::copy_field(metadata, Some(&sent), field);
-            }
-            *new = result;
-        }
-    }
-}
-
-/// Whether the object's kind keeps a status apart.
-fn strategy_has_status(object: &Value) -> bool {
-    let (group, version) = api_meta::gvk::split_api_version(tree::text(object, "/apiVersion"));
-    api_meta::Kinds::builtin()
-        .by_kind(group, version, tree::text(object, "/kind"))
-        .is_some_and(api_meta::Kind::has_status)
-}
-
-/// Whether nothing holds a terminating object back any more.
-pub(super) fn is_deletion_finished(kind: &api_meta::Kind, object: &Value) -> bool {
-    let is_namespace = kind.group.is_empty() && kind.resource == "namespaces";
-    tree::is_terminating(object)
-        && tree::finalizers(object).is_empty()
-        && tree::number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or(0) == 0
-        && (!is_namespace || tree::array(object, "/spec/finalizers").is_empty())
-}
-
-#[cfg(test)]
-mod tests;

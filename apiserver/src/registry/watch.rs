@@ -57,6 +57,8 @@ pub struct Session {
     watcher: Watcher,
     /// Events up to this revision are known to the client.
     floor: u64,
+    /// The revision of the last event that was told.
+    told: u64,
 }
 
 impl Registry {
@@ -103,6 +105,7 @@ impl Registry {
             pending: since.into(),
             watcher,
             floor: after,
+            told: 0,
             cached,
         })
     }
@@ -153,6 +156,7 @@ impl Registry {
             pending: VecDeque::new(),
             watcher,
             floor,
+            told: 0,
         })
     }
 }
@@ -187,6 +191,7 @@ impl Session {
                 continue;
             }
             if let Some(item) = self.tell(&event) {
+                self.told = event.revision;
                 return Some(item);
             }
         }
@@ -210,12 +215,15 @@ impl Session {
                 return Err(items);
             }
         }
-        if items.is_empty() && position >= self.floor {
-            return Ok(position);
+        // An event is queued before the position moves to it, and may have been told already: a
+        // bookmark below it would make the client go back.
+        let revision = position.max(self.told);
+        if items.is_empty() && revision >= self.floor {
+            return Ok(revision);
         }
-        if position >= self.floor {
+        if revision >= self.floor {
             items.push(Item::Bookmark {
-                revision: position,
+                revision,
                 ends_initial: false,
             });
         }
@@ -264,4 +272,76 @@ impl Session {
 /// The client must list again.
 fn reset() -> Status {
     Status::expired("too old resource version: the server has read its store anew")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use api_meta::Kinds;
+
+    use super::{Item, Session};
+    use crate::cache::fan_out::Interest;
+    use crate::cache::testing::put;
+    use crate::cache::{Cache, KindCache};
+    use crate::registry::selection::Selection;
+
+    fn session(cached: &Arc<KindCache>, selection: Selection, after: u64) -> Session {
+        // Every event is offered, so that the session alone decides.
+        let (since, watcher) = cached.watch_after(Interest::All, after).unwrap();
+        let kind = Kinds::builtin().by_resource("", "v1", "configmaps");
+        Session {
+            kind: kind.unwrap(),
+            cached: cached.clone(),
+            selection,
+            initial: VecDeque::new(),
+            initial_end: None,
+            pending: since.into(),
+            watcher,
+            floor: after,
+            told: 0,
+        }
+    }
+
+    fn told(session: &mut Session) -> Vec<String> {
+        let key = |item| match item {
+            Item::Object { object, .. } => object.key.to_string(),
+            other => panic!("{other:?}"),
+        };
+        std::iter::from_fn(|| session.poll()).map(key).collect()
+    }
+
+    #[test]
+    fn a_session_tells_nothing_of_other_namespaces() {
+        let cache = Cache::new(["configmaps"]);
+        let maps = cache.kind("configmaps").unwrap();
+        put(maps, "a/x", 1);
+        put(maps, "b/x", 2);
+        let mut session = session(maps, Selection::everything("a"), 0);
+        put(maps, "b/x", 3);
+        put(maps, "a/x", 4);
+        assert_eq!(told(&mut session), ["a/x", "a/x"]);
+    }
+
+    #[test]
+    fn a_bookmark_never_goes_back() {
+        let cache = Cache::new(["configmaps"]);
+        let maps = cache.kind("configmaps").unwrap();
+        let mut session = session(maps, Selection::everything("a"), 0);
+        cache.positions().advance(maps.lane(), 5);
+        // Published and told, before the position has moved to it.
+        put(maps, "a/x", 7);
+        assert_eq!(told(&mut session), ["a/x"]);
+        assert_eq!(session.bookmark().unwrap(), 7);
+        // Told with the bookmark, which comes after it.
+        put(maps, "a/x", 9);
+        let items = session.bookmark().unwrap_err();
+        let [Item::Object { .. }, Item::Bookmark { revision, .. }] = items.as_slice() else {
+            panic!("{items:?}");
+        };
+        assert_eq!(*revision, 9);
+        cache.positions().advance(maps.lane(), 12);
+        assert_eq!(session.bookmark().unwrap(), 12);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Each write names the revision its key must still have (0: the key must not exist), so it can
 //! happen once at most. That is what makes it safe to send it again after an unknown outcome, as
-//! long as the keys still have those revisions; it is never sent blindly.
+//! long as the keys still have those revisions; it is never sent blindly. An outcome that is not
+//! known is never told as a failure.
 
 use bytes::Bytes;
 use proto_etcd::etcdserverpb::{
@@ -55,56 +56,130 @@ pub enum Outcome {
 }
 
 impl Etcd {
-    /// Makes all steps at once if every key has its expected revision.
+    /// Makes all steps at once if every key has its expected revision. The first step is the one
+    /// that tells whose transaction was carried out, see [`created_by_us`].
     pub async fn commit(&self, writes: &[Guarded]) -> Result<Outcome, Error> {
-        for _ in 0..TRIES_MAX {
-            match self.txn(request(writes)).await {
-                Ok(answer) => return outcome(answer, writes.len()),
-                Err(Error::Unknown) => {}
-                Err(error) => return Err(error),
-            }
-            match self.look_again(writes).await? {
-                Seen::Untouched => {}
-                Seen::Ours(revision) => return Ok(Outcome::Committed(revision)),
-                Seen::Changed => return Err(Error::Unknown),
+        let mut attempt = Attempt::new(writes);
+        loop {
+            let settled = match attempt.next {
+                Next::Send => {
+                    let answer = self.txn(request(writes)).await;
+                    attempt.sent(answer)
+                }
+                Next::Look => {
+                    let found = self.look(writes).await;
+                    attempt.looked(found)
+                }
+            };
+            if let Some(outcome) = settled {
+                return outcome;
             }
         }
-        Err(Error::Unknown)
     }
 
-    /// After an unknown outcome: what do the keys say?
-    async fn look_again(&self, writes: &[Guarded]) -> Result<Seen, Error> {
-        let mut ours = None;
+    /// The keys as they are now, each by a read of its own.
+    async fn look(&self, writes: &[Guarded]) -> Result<Vec<Option<KeyValue>>, Error> {
+        let mut found = Vec::with_capacity(writes.len());
         for write in writes {
-            // The write may be done, so a failing read must not be reported as "nothing written".
-            let kv = match self.get(&write.key).await {
-                Ok(read) => read.kv,
-                Err(Error::Unavailable(_)) => return Err(Error::Unknown),
-                Err(error) => return Err(error),
-            };
-            let revision = kv.as_ref().map_or(0, |kv| kv.mod_revision);
-            if revision == write.expected {
-                continue;
-            }
-            // Equal bytes alone prove nothing for an update, since another writer may have made
-            // the same change from the same base. A created object carries a uid of its own.
-            let created_by_us = match (&write.step, &kv) {
-                (Step::Put { value, .. }, Some(kv)) => write.expected == 0 && kv.value == *value,
-                _ => false,
-            };
-            if !created_by_us {
-                return Ok(Seen::Changed);
-            }
-            ours = u64::try_from(revision).ok();
+            found.push(self.get(&write.key).await?.kv);
         }
-        Ok(ours.map_or(Seen::Untouched, Seen::Ours))
+        Ok(found)
     }
 }
 
-enum Seen {
-    Untouched,
-    Ours(u64),
-    Changed,
+/// What is to be done next for a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Send it.
+    Send,
+    /// Read its keys: its outcome is unknown.
+    Look,
+}
+
+/// The tries of one transaction. Decides only; [`Etcd::commit`] sends and reads.
+#[derive(Debug)]
+struct Attempt<'a> {
+    writes: &'a [Guarded],
+    next: Next,
+    tries: usize,
+    /// An earlier try may have been carried out, or may still be, however late.
+    // Invariant: from then on nothing but our own bytes in the store settles the outcome. Every
+    // other answer, a refusal of a later try included, says nothing about the earlier one.
+    is_ambiguous: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(writes: &'a [Guarded]) -> Self {
+        Self {
+            writes,
+            next: Next::Send,
+            tries: 0,
+            is_ambiguous: false,
+        }
+    }
+
+    /// Takes the answer to a transaction that was sent. The outcome, if that settles it.
+    fn sent(&mut self, answer: Result<TxnResponse, Error>) -> Option<Result<Outcome, Error>> {
+        self.tries += 1;
+        match answer.and_then(|answer| outcome(answer, self.writes.len())) {
+            Ok(Outcome::Conflict(found)) if self.is_ambiguous => Some(self.ours_or_unknown(&found)),
+            Ok(settled) => Some(Ok(settled)),
+            Err(Error::Unknown) => {
+                self.is_ambiguous = true;
+                self.next = Next::Look;
+                None
+            }
+            Err(error) => Some(Err(self.unless_ambiguous(error))),
+        }
+    }
+
+    /// Takes the keys as they are after an unknown outcome.
+    fn looked(
+        &mut self,
+        found: Result<Vec<Option<KeyValue>>, Error>,
+    ) -> Option<Result<Outcome, Error>> {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Some(Err(self.unless_ambiguous(error))),
+        };
+        let revision = |kv: &Option<KeyValue>| kv.as_ref().map_or(0, |kv| kv.mod_revision);
+        let mut pairs = self.writes.iter().zip(&found);
+        let is_untouched = pairs.all(|(write, kv)| revision(kv) == write.expected);
+        if is_untouched && self.tries < TRIES_MAX {
+            self.next = Next::Send;
+            return None;
+        }
+        Some(self.ours_or_unknown(&found))
+    }
+
+    fn ours_or_unknown(&self, found: &[Option<KeyValue>]) -> Result<Outcome, Error> {
+        created_by_us(self.writes, found)
+            .map(Outcome::Committed)
+            .ok_or(Error::Unknown)
+    }
+
+    fn unless_ambiguous(&self, error: Error) -> Error {
+        if !self.is_ambiguous {
+            return error;
+        }
+        tracing::warn!(error = %base::report(&error), "a write's outcome stays unknown");
+        Error::Unknown
+    }
+}
+
+/// The revision at which our transaction was carried out, if the keys prove that it was.
+///
+/// Equal bytes alone prove nothing for an update, since another writer may have made the same change
+/// from the same base. A created object carries a uid of its own, and what goes with it was written
+/// in the same transaction.
+fn created_by_us(writes: &[Guarded], found: &[Option<KeyValue>]) -> Option<u64> {
+    let (first, kv) = (writes.first()?, found.first()?.as_ref()?);
+    match &first.step {
+        Step::Put { value, .. } if first.expected == 0 && kv.value == *value => {
+            u64::try_from(kv.mod_revision).ok()
+        }
+        _ => None,
+    }
 }
 
 fn request(writes: &[Guarded]) -> TxnRequest {
@@ -175,3 +250,6 @@ fn outcome(answer: TxnResponse, keys: usize) -> Result<Outcome, Error> {
     }
     Ok(Outcome::Conflict(current))
 }
+
+#[cfg(test)]
+mod tests;

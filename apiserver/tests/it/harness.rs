@@ -157,10 +157,14 @@ impl Cluster {
 
     /// One more server; its client, once it is ready.
     pub(crate) async fn add_server(&mut self) -> Client {
-        let server = Server::build(self.config()).await.unwrap();
+        self.serve(self.config(), self.stop.clone()).await
+    }
+
+    /// One more server with settings and an end of its own; its client, once it is ready.
+    pub(crate) async fn serve(&mut self, config: Config, stop: CancellationToken) -> Client {
+        let server = Server::build(config).await.unwrap();
         self.servers
             .push(format!("https://127.0.0.1:{}", server.address().port()));
-        let stop = self.stop.clone();
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         tokio::spawn(server.run(stop));
         let admin = self.admin(self.servers.len() - 1);

@@ -1,5 +1,12 @@
 //! The rules of writing and reading objects: conflicts, preconditions, pages, subresources.
 
+mod certificates;
+mod evictions;
+mod namespaces;
+mod pods;
+mod replicas;
+mod stored;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -149,8 +156,9 @@ async fn a_pod_is_bound_reported_and_given_time_to_end() {
         (&pod["status"]["phase"], &pod["status"]["qosClass"]),
         (&json!("Pending"), &json!("BestEffort"))
     );
-    let path = format!("{pods}/{}", pod["metadata"]["name"].as_str().unwrap());
-    let binding = json!({"metadata": {}, "target": {"kind": "Node", "name": "n1"}});
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    let path = format!("{pods}/{name}");
+    let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": "n1"}});
     assert_eq!(
         admin.post(&format!("{path}/binding"), &binding).await.0,
         StatusCode::CREATED

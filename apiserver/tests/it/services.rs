@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
+use apiserver::Server;
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use crate::harness::Cluster;
+use crate::client::Client;
+use crate::harness::{Cluster, eventually};
 
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 
@@ -132,4 +135,62 @@ async fn what_a_service_asks_for_is_given_or_refused() {
         )
         .await;
     assert_eq!(code, StatusCode::CREATED, "{made}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_refused_is_named_by_its_place() {
+    let cluster = Cluster::start().await;
+    let ports = json!({"ports": [
+        {"name": "a", "port": 80, "nodePort": 30005}, {"name": "b", "port": 81, "nodePort": 99}]});
+    let (code, status) = cluster.admin(0).post(SERVICES, &service("a", &ports)).await;
+    assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{status}");
+    assert_eq!(
+        status["details"]["causes"][0]["field"],
+        "spec.ports[1].nodePort"
+    );
+}
+
+/// A server on the same store that gives out other ports.
+async fn with_ports(cluster: &mut Cluster, ports: (u16, u16)) -> Client {
+    let mut config = cluster.config();
+    config.node_ports = ports;
+    let server = Server::build(config).await.unwrap();
+    let port = server.address().port();
+    cluster.servers.push(format!("https://127.0.0.1:{port}"));
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    tokio::spawn(server.run(CancellationToken::new()));
+    let admin = cluster.admin(cluster.servers.len() - 1);
+    eventually("the other server is ready", || async {
+        admin.get("/readyz").await.0 == StatusCode::OK
+    })
+    .await;
+    admin
+}
+
+#[tokio::test]
+async fn another_range_of_ports_starts_from_what_the_services_have() {
+    let mut cluster = Cluster::start().await;
+    let fixed = |port: u16| json!({"ports": [{"port": 80, "nodePort": port}]});
+    let before = cluster.admin(0);
+    for (name, port) in [("below", 30005), ("within", 30020)] {
+        let (code, made) = before.post(SERVICES, &service(name, &fixed(port))).await;
+        assert_eq!(code, StatusCode::CREATED, "{made}");
+    }
+    let after = with_ports(&mut cluster, (30020, 30021)).await;
+    let (code, status) = after.post(SERVICES, &service("again", &fixed(30020))).await;
+    assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{status}");
+    let (code, made) = after.post(SERVICES, &service("new", &json!({}))).await;
+    assert_eq!(code, StatusCode::CREATED, "{made}");
+    assert_eq!(made["spec"]["ports"][0]["nodePort"], 30021, "the only one");
+    for name in ["below", "within"] {
+        let (code, status) = after
+            .delete(&format!("{SERVICES}/{name}"), &json!({}))
+            .await;
+        assert_eq!(code, StatusCode::OK, "{status}");
+    }
+    let (code, made) = after.post(SERVICES, &service("again", &fixed(30020))).await;
+    assert_eq!(code, StatusCode::CREATED, "{made}");
+    // The server with the old range still runs, and still gives nothing out twice.
+    let (code, status) = before.post(SERVICES, &service("more", &fixed(30021))).await;
+    assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{status}");
 }

@@ -1,6 +1,7 @@
 //! The cached object is a guess: a registry whose watch stands still must neither refuse nor
 //! overwrite on what it remembers.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use apiserver::cache::ingest::{Ingest, Part};
 use apiserver::registry::patch::Form;
 use apiserver::registry::service::{CacheReader, Parts};
 use apiserver::registry::{DeleteOptions, Registry, RequestContext, ServiceSettings, Target};
+use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::version;
-use crate::harness::Cluster;
+use crate::harness::{Cluster, eventually};
 
 fn maps() -> &'static Kind {
     Kinds::builtin()
@@ -162,4 +167,137 @@ async fn what_is_remembered_is_not_there_any_more() {
         )
         .await;
     assert_eq!(refused.unwrap_err().code, 504);
+}
+
+#[tokio::test]
+async fn a_cache_that_cannot_catch_up_says_so() {
+    let cluster = Cluster::start().await;
+    let stale = paused(&cluster).await;
+    // The watch stands still, and the store goes on.
+    let path = "/api/v1/namespaces/default/configmaps";
+    cluster.admin(0).post(path, &map("new")).await;
+    let refused = stale.catch_up(&[maps()]).await.unwrap_err();
+    assert_eq!(refused.code, 504, "{refused}");
+}
+
+#[tokio::test]
+async fn a_version_that_is_still_to_come_is_told_so_for_every_kind() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin(0);
+    let queries = [
+        "resourceVersion=99999999",
+        "resourceVersion=99999999&resourceVersionMatch=Exact",
+        "resourceVersion=99999999&limit=5",
+    ];
+    let mut paths = vec!["/api/v1/namespaces/default/events/e?resourceVersion=99999999".to_owned()];
+    for kind in [
+        "/api/v1/events",
+        "/apis/events.k8s.io/v1/namespaces/default/events",
+        "/api/v1/configmaps",
+    ] {
+        paths.extend(queries.map(|query| format!("{kind}?{query}")));
+    }
+    let answers = paths.iter().map(|path| admin.get(path));
+    let answers = futures::future::join_all(answers).await;
+    for (path, (code, status)) in paths.iter().zip(answers) {
+        assert_eq!(code, StatusCode::GATEWAY_TIMEOUT, "{path}: {status}");
+        assert_eq!(
+            status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge",
+            "{path}: {status}"
+        );
+        assert_eq!(status["details"]["retryAfterSeconds"], 1, "{path}");
+    }
+}
+
+/// How much later a slow server hears from the store.
+const LATE: Duration = Duration::from_millis(150);
+
+/// Stands between a server and the store and lets every byte of the store come late.
+async fn late_store(store: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    tokio::spawn(async move {
+        while let Ok((server, _)) = listener.accept().await {
+            let store = TcpStream::connect(store).await.unwrap();
+            tokio::spawn(forward(server, store));
+        }
+    });
+    address
+}
+
+async fn forward(server: TcpStream, store: TcpStream) {
+    let (mut from_server, mut to_server) = server.into_split();
+    let (mut from_store, mut to_store) = store.into_split();
+    let (held, mut due) = tokio::sync::mpsc::channel(1000);
+    let hold = async {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from_store.read(&mut bytes).await {
+            let chunk = bytes[..count].to_vec();
+            if held.send((Instant::now() + LATE, chunk)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let release = async {
+        while let Some((when, chunk)) = due.recv().await {
+            sleep_until(when).await;
+            if to_server.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = hold => {}
+        () = release => {}
+        _ = tokio::io::copy(&mut from_server, &mut to_store) => {}
+    }
+}
+
+#[tokio::test]
+async fn a_role_is_known_to_the_write_that_comes_right_after_it() {
+    const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+    let group = "rbac.authorization.k8s.io";
+    let mut cluster = Cluster::start().await;
+    let mut config = cluster.config();
+    let store = config.etcd.endpoints[0].strip_prefix("http://").unwrap();
+    let late = late_store(store.parse().unwrap()).await;
+    config.etcd.endpoints = vec![format!("http://{late}")];
+    cluster.serve(config, CancellationToken::new()).await;
+
+    let rules = json!([
+        {"verbs": ["create"], "apiGroups": [group], "resources": ["roles", "rolebindings"]},
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]},
+    ]);
+    let reference = |kind: &str, name: &str| json!({"apiGroup": group, "kind": kind, "name": name});
+    let bob = json!([{"kind": "User", "name": "bob", "apiGroup": group}]);
+    let admin = cluster.admin(0);
+    let granting = json!({"metadata": {"name": "granting"}, "rules": rules});
+    admin.post(&format!("{RBAC}/clusterroles"), &granting).await;
+    let bound = json!({"metadata": {"name": "granting"}, "roleRef": reference("ClusterRole", "granting"), "subjects": bob});
+    let path = format!("{RBAC}/clusterrolebindings");
+    admin.post(&path, &bound).await;
+    let (roles, bindings) = (
+        format!("{RBAC}/namespaces/default/roles"),
+        format!("{RBAC}/namespaces/default/rolebindings"),
+    );
+    let [prompt, slow] = [0, 1].map(|server| cluster.client(server, Some("bob")));
+    for client in [&prompt, &slow] {
+        let role = json!({"metadata": {"generateName": "first-"}});
+        eventually("bob may make roles", || async {
+            client.post(&roles, &role).await.0 == StatusCode::CREATED
+        })
+        .await;
+    }
+    // The role by one replica, and its binding by the one that has not heard of it yet.
+    let role = json!({"metadata": {"name": "reader"}, "rules": [rules[1]]});
+    let (code, status) = prompt.post(&roles, &role).await;
+    assert_eq!(code, StatusCode::CREATED, "{status}");
+    let binding = json!({"metadata": {"name": "reader"}, "roleRef": reference("Role", "reader"), "subjects": bob});
+    let (code, status) = slow.post(&bindings, &binding).await;
+    assert_eq!(code, StatusCode::CREATED, "{status}");
+    // One that is nowhere is still refused.
+    let binding = json!({"metadata": {"name": "none"}, "roleRef": reference("Role", "none"), "subjects": bob});
+    let (code, status) = slow.post(&bindings, &binding).await;
+    assert_eq!(code, StatusCode::NOT_FOUND, "{status}");
 }

@@ -60,6 +60,51 @@ async fn a_watch_tells_every_change_in_order() {
 }
 
 #[tokio::test]
+async fn a_resumed_watch_stays_in_its_namespace() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin(0);
+    let other = "/api/v1/namespaces/kube-system/configmaps";
+    let (_, list) = admin.get(MAPS).await;
+    // One name in two namespaces, the other one's first and last.
+    for path in [other, MAPS, other] {
+        admin.post(path, &map("x", "a")).await;
+        admin.delete(&format!("{path}/x"), &json!({})).await;
+    }
+    let since = format!("watch=1&resourceVersion={}", version(&list));
+    let selectors = [
+        "",
+        "&labelSelector=l%3Da",
+        "&fieldSelector=metadata.name%3Dx",
+    ];
+    let mut watches = Vec::new();
+    for selector in selectors {
+        watches.push(admin.watch(&format!("{MAPS}?{since}{selector}")).await);
+    }
+    // What comes live is told right behind it.
+    for path in [other, MAPS] {
+        admin.post(path, &map("x", "a")).await;
+    }
+    for (watch, selector) in watches.iter_mut().zip(selectors) {
+        for expected in ["ADDED", "DELETED", "ADDED"] {
+            let event = watch.next().await.unwrap();
+            let namespace = &event["object"]["metadata"]["namespace"];
+            let told = (event["type"].as_str(), namespace.as_str());
+            assert_eq!(told, (Some(expected), Some("default")), "{selector}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_may_ask_for_all_the_time_there_is() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin(0);
+    let path = format!("{MAPS}?watch=1&timeoutSeconds=9223372036854775807");
+    let mut watch = admin.watch(&path).await;
+    admin.post(MAPS, &map("x", "a")).await;
+    assert_eq!(watch.next_short().await, "ADDED x");
+}
+
+#[tokio::test]
 async fn a_deletion_carries_its_own_version() {
     let cluster = Cluster::start().await;
     let admin = cluster.admin(0);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::super::{Operation, Plugin, Request};
 use crate::authn::UserInfo;
+use crate::authz::Authorizer;
 
 /// A write of a role or binding, for the guard.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,12 @@ pub struct Grant<'a> {
 pub trait GrantGuard: Send + Sync {
     /// 403 if it does.
     fn check(&self, grant: &Grant<'_>) -> Result<(), Status>;
+
+    /// Who decides on what else a write needs besides its own verb. Without one, nothing more is
+    /// asked of anybody.
+    fn authorizer(&self) -> Option<Arc<dyn Authorizer>> {
+        None
+    }
 }
 
 /// See the module.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use api_meta::cause::Cause;
+use api_meta::kinds::Kind;
 use api_meta::object;
 use api_meta::status::Status;
 use async_trait::async_trait;
@@ -60,13 +61,18 @@ impl NamespaceLifecycle {
             return Err(Status::not_found("", "namespaces", request.namespace));
         };
         if request.operation == Operation::Create && is_ending(&namespace)? {
-            return Err(terminating(request));
+            return Err(terminating(
+                request.kind,
+                request.named(),
+                request.namespace,
+            ));
         }
         Ok(())
     }
 }
 
-fn is_ending(namespace: &Object) -> Result<bool, Status> {
+/// Whether the end of a namespace has begun.
+pub(crate) fn is_ending(namespace: &Object) -> Result<bool, Status> {
     // The header answers for all but the rarest case without a tree.
     if namespace.header.deletion_timestamp.is_some() {
         return Ok(true);
@@ -74,12 +80,14 @@ fn is_ending(namespace: &Object) -> Result<bool, Status> {
     Ok(object::str_at(&namespace.value()?, &["status", "phase"]) == Some("Terminating"))
 }
 
-fn terminating(request: &Request<'_>) -> Status {
-    let name = request.namespace;
-    let why =
-        format!("unable to create new content in namespace {name} because it is being terminated");
-    let message = format!("namespace {name} is being terminated");
-    request.forbidden(&why).with_cause(Cause::new(
+/// The refusal to make an object in a namespace whose end has begun.
+pub(crate) fn terminating(kind: &Kind, name: &str, namespace: &str) -> Status {
+    let why = format!(
+        "unable to create new content in namespace {namespace} because it is being terminated"
+    );
+    let message = format!("namespace {namespace} is being terminated");
+    let status = Status::forbidden(&kind.group, &kind.resource, name, &why);
+    status.with_cause(Cause::new(
         "NamespaceTerminating",
         "metadata.namespace",
         message,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Grant, check};
+use super::{Grant, check, kinds_read};
 use crate::authn::UserInfo;
 use crate::authz::testing::Objects;
 use crate::authz::{Chain, Mode};
@@ -132,4 +132,28 @@ fn masters_and_the_garbage_collector_pass() {
         &chain,
     )
     .unwrap();
+}
+
+#[test]
+fn a_checked_write_is_checked_against_all_that_was_written_before_it() {
+    let resources = |user: &UserInfo, group: &str, verb: &str| {
+        let kinds = kinds_read(user, group, verb).into_iter();
+        kinds.map(|kind| kind.resource.clone()).collect::<Vec<_>>()
+    };
+    let group = "rbac.authorization.k8s.io";
+    let anyone = UserInfo::default();
+    for verb in ["create", "update", "patch"] {
+        assert_eq!(
+            resources(&anyone, group, verb),
+            [
+                "roles",
+                "clusterroles",
+                "rolebindings",
+                "clusterrolebindings"
+            ]
+        );
+        assert!(resources(&UserInfo::internal(), group, verb).is_empty());
+        assert!(resources(&anyone, "apps", verb).is_empty());
+    }
+    assert!(resources(&anyone, group, "delete").is_empty());
 }

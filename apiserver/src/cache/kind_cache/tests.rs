@@ -130,3 +130,22 @@ fn a_watch_continues_its_first_answer() {
     drop((watcher, other));
     assert_eq!(pods.watchers(), 0);
 }
+
+#[test]
+fn a_resumed_watch_gets_only_what_it_is_interested_in() {
+    let cache = Cache::new(["pods"]);
+    let pods = cache.kind("pods").unwrap();
+    pods.reset(vec![], 10);
+    for (revision, key) in [(11, "a/x"), (12, "b/x"), (13, "ab/x"), (14, "a/y")] {
+        pods.publish(put(key, revision));
+    }
+    let since = |interest| {
+        let (events, _) = pods.watch_after(interest, 10).unwrap();
+        let revisions = events.iter().map(|event| event.revision);
+        revisions.collect::<Vec<_>>()
+    };
+    assert_eq!(since(Interest::All), [11, 12, 13, 14]);
+    assert_eq!(since(Interest::Namespace("a".into())), [11, 14]);
+    assert_eq!(since(Interest::Key("b/x".into())), [12]);
+    assert!(since(Interest::Node("n".into())).is_empty());
+}

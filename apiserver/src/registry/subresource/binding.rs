@@ -1,10 +1,12 @@
 //! `pods/binding`: ties a pod to a node, once.
 
 use api_meta::status::Status;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::admission::Operation;
 use crate::registry::context::{RequestContext, Target};
+use crate::registry::kinds::pod::{Condition, set_condition};
+use crate::registry::pipeline;
 use crate::registry::service::Registry;
 use crate::registry::tree;
 use crate::registry::update::{Change, Part};
@@ -17,6 +19,7 @@ impl Registry {
         target: &Target,
         binding: &Value,
     ) -> Result<(), Status> {
+        pipeline::check_subject(target, "Binding", binding)?;
         let node = tree::text(binding, "/target/name");
         let kind = tree::text(binding, "/target/kind");
         if node.is_empty() {
@@ -29,7 +32,7 @@ impl Registry {
         }
         let make = |pod: &Value| bound(target, pod, binding, node);
         let change = Change {
-            part: Part::AsMade,
+            part: Part::Decision,
             subresource: Some("binding"),
             operation: Operation::Create,
             make: &make,
@@ -70,18 +73,24 @@ fn bound(target: &Target, pod: &Value, binding: &Value, node: &str) -> Result<Va
     {
         tree::annotations(&mut pod).extend(sent.clone());
     }
+    if let Some(sent) = binding
+        .pointer("/metadata/labels")
+        .and_then(Value::as_object)
+    {
+        tree::submap(tree::metadata(&mut pod), "labels").extend(sent.clone());
+    }
     tree::child(&mut pod, "spec").insert("nodeName".into(), node.into());
-    let status = tree::child(&mut pod, "status");
-    let mut conditions = status
-        .get("conditions")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    conditions.retain(|condition| tree::text(condition, "/type") != "PodScheduled");
-    conditions.push(json!({
-        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": tree::now(),
-    }));
-    status.insert("conditions".into(), conditions.into());
+    // What was only planned is decided now.
+    tree::child(&mut pod, "status").remove("nominatedNodeName");
+    set_condition(
+        &mut pod,
+        &Condition {
+            kind: "PodScheduled",
+            status: "True",
+            reason: "",
+            message: "",
+        },
+    );
     Ok(pod)
 }
 
@@ -100,12 +109,15 @@ mod tests {
             "n",
             "p",
         );
-        let binding = json!({"metadata": {"annotations": {"a": "b"}}});
-        let pod = json!({"metadata": {"name": "p", "resourceVersion": "4"}, "spec": {}});
+        let binding = json!({"metadata": {"annotations": {"a": "b"}, "labels": {"zone": "z"}}});
+        let pod = json!({"metadata": {"name": "p", "resourceVersion": "4", "labels": {"l": "v"}},
+            "spec": {}, "status": {"nominatedNodeName": "other"}});
         let pod = bound(&target, &pod, &binding, "node-1").unwrap();
         assert_eq!(pod["spec"]["nodeName"], "node-1");
         assert_eq!(pod["metadata"]["annotations"]["a"], "b");
+        assert_eq!(pod["metadata"]["labels"], json!({"l": "v", "zone": "z"}));
         assert_eq!(pod["status"]["conditions"][0]["type"], "PodScheduled");
+        assert!(pod["status"].get("nominatedNodeName").is_none());
         let again = bound(&target, &pod, &binding, "node-2").unwrap_err();
         assert_eq!(
             again.message,

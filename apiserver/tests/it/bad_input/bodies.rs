@@ -49,6 +49,9 @@ async fn bodies_that_are_no_object_are_refused() {
 #[tokio::test]
 async fn objects_that_the_path_does_not_take_are_refused() {
     let cluster = Cluster::start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"metadata": {"name": "default"}});
+    cluster.admin(0).post(accounts, &account).await;
     let cases = vec![
         Case::post(
             MAPS,

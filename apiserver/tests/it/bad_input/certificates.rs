@@ -6,6 +6,8 @@ use apiserver::Server;
 use http::StatusCode;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::support::MAPS;
@@ -37,6 +39,23 @@ async fn strangers_are_kept_out() {
     );
     // A certificate of another authority authenticates nobody.
     assert_unauthorized(cluster.client(0, Some("stranger")).get("/livez").await);
+}
+
+#[tokio::test]
+async fn plain_http_is_told_where_it_is() {
+    let cluster = Cluster::start().await;
+    let address = cluster.servers[0].trim_start_matches("https://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /livez HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 400 "), "{answer}");
+    assert!(
+        answer.ends_with("Client sent an HTTP request to an HTTPS server.\n"),
+        "{answer}"
+    );
 }
 
 fn assert_unauthorized((code, status): (StatusCode, Value)) {
@@ -168,9 +187,10 @@ async fn kubectl_tells_who_is_not_believed() {
             .kubectl(&[&args[..], &["--certificate-authority", &ca]].concat())
             .await;
         assert!(!ok && text.contains(words), "{text}");
-        // An authority that has not signed the server.
+        // An authority that has not signed the server. Time is looked at first.
         let (ok, text) = cluster.kubectl(&args).await;
-        let words = "x509: certificate signed by unknown authority";
+        let unknown = "x509: certificate signed by unknown authority";
+        let words = if name == "outdated" { words } else { unknown };
         assert!(!ok && text.contains(words), "{text}");
     }
     stop.cancel();

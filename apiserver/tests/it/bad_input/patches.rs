@@ -128,7 +128,7 @@ async fn bad_deletions_are_refused_and_delete_nothing() {
         delete(
             MAP,
             r#"{"preconditions":{"uid":"other"}}"#,
-            "Precondition failed: UID in precondition: other, UID in object meta: ",
+            "Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (other) does not match the UID in record (",
         )
         .refused(409, "Conflict"),
         delete(

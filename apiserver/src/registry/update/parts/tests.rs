@@ -3,7 +3,8 @@
 use api_meta::Kinds;
 use serde_json::json;
 
-use super::{Part, is_deletion_finished, isolate, keep_system_metadata};
+use super::{is_deletion_finished, isolate, keep_system_metadata};
+use crate::registry::update::Part;
 
 #[test]
 fn a_status_request_changes_the_status_only() {
