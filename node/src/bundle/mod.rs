@@ -2,25 +2,32 @@
 //!
 //! Everything lives under one directory and never touches the system's containerd. Whoever starts
 //! the node (as root) calls [`Bundle::write`], starts [`Bundle::command`], waits for
-//! [`Bundle::is_ready`] and then calls [`Bundle::import_images`].
+//! [`Bundle::is_ready`] and then calls [`Bundle::import_images`]. Pods outlive the runtime, so whoever
+//! ends the node calls [`Bundle::stop_pods`] before the runtime's end and [`Bundle::sweep`] after it.
 
 mod archive;
+mod end;
 mod images;
 mod network;
+mod program;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use ipnet::IpNet;
-use tokio::process::Command;
 
 pub use archive::{Entry, Image, oci_archive};
 pub use images::{LOCAL_PREFIX, PAUSE, TOUR, pause, tour};
 pub(crate) use network::nft;
-pub use network::{set_up as set_up_network, tear_down as tear_down_network};
+pub use network::{remove_table, set_up as set_up_network, tear_down as tear_down_network};
 
-use crate::runtime::{Cri, Runtime};
+use crate::runtime::{self, Cri, Runtime};
+
+/// Linux's limit for the path of a socket, without the byte that ends it.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The longest path of a bundle: its longest socket must fit below it.
+pub const DIRECTORY_BYTES_MAX: usize = SOCKET_PATH_BYTES_MAX - "/containerd.sock.ttrpc".len();
 
 /// Where a machine's packages put things.
 #[derive(Clone, Debug)]
@@ -50,7 +57,8 @@ impl Default for Programs {
 /// The runtime of one node.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    /// Where all of it is. Must not be moved while anything runs.
+    /// Where all of it is, in at most [`DIRECTORY_BYTES_MAX`] bytes. Must not be moved while
+    /// anything runs.
     pub directory: PathBuf,
     /// The addresses of the node's pods.
     pub pod_cidr: IpNet,
@@ -95,6 +103,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The runtime did not do what it was asked to.
+    #[error("ask the container runtime")]
+    Runtime(#[from] runtime::Error),
 }
 
 impl Bundle {
@@ -119,6 +130,14 @@ impl Bundle {
             if !path.exists() {
                 return Err(Error::Missing {
                     path: path.clone(),
+                    package,
+                });
+            }
+        }
+        for (program, package) in [("runc", "runc"), ("nft", "nftables"), ("ip", "iproute2")] {
+            if !is_on_path(program) {
+                return Err(Error::Missing {
+                    path: program.into(),
                     package,
                 });
             }
@@ -182,25 +201,17 @@ impl Bundle {
     }
 
     async fn import(&self, archive: &Path) -> Result<(), Error> {
-        let program = self.programs.ctr.display().to_string();
-        let mut command = Command::new(&self.programs.ctr);
-        command.arg("--address").arg(self.socket());
-        command
-            .args(["--namespace", "k8s.io", "images", "import"])
-            .arg(archive);
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = command.output().await.map_err(|source| Error::Start {
-            program: program.clone(),
-            source,
-        })?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let text = [output.stdout, output.stderr].concat();
-        Err(Error::Program {
-            program,
-            output: String::from_utf8_lossy(&text).trim().to_owned(),
-        })
+        let socket = self.socket();
+        let args = [
+            OsStr::new("--address"),
+            socket.as_os_str(),
+            OsStr::new("--namespace"),
+            OsStr::new("k8s.io"),
+            OsStr::new("images"),
+            OsStr::new("import"),
+            archive.as_os_str(),
+        ];
+        program::run(&self.programs.ctr, &args).await
     }
 
     fn containerd_config(&self) -> String {
@@ -224,6 +235,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   stream_server_port = "0"
   tolerate_missing_hugetlb_controller = true
   restrict_oom_score_adj = {restricted}
+  # Beside all else that has to go when the cluster ends, and not among the machine's own.
+  netns_mounts_under_state_dir = true
 
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{bin}"
@@ -250,6 +263,12 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
             runc = path("runc"),
         )
     }
+}
+
+/// Whether a program is where this process, and so the runtime, looks for programs.
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).exists())
 }
 
 /// Whether this process has CAP_SYS_RESOURCE; root in a virtual machine or container may lack it.

@@ -1,6 +1,7 @@
 //! The pods' network on one node: a link for each pod, addresses out of the node's range, and a way
 //! out of the machine.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::Error;
+use super::{Error, program};
 
 /// The configuration for the network plugins.
 ///
@@ -50,12 +51,26 @@ pub async fn set_up(name: &str, pod_cidr: IpNet) -> Result<(), Error> {
         path: forwarding.to_owned(),
         source,
     })?;
-    nft(&masquerade(name, pod_cidr)).await
+    nft(&masquerade(name, pod_cidr)).await?;
+    // Each pod has a route of its own. What is sent to an address that no pod has any more is
+    // refused, and not sent out of the machine; and others see that the range is taken.
+    route(&["replace", "unreachable", &pod_cidr.to_string()]).await
 }
 
-/// Takes away what [`set_up`] made.
-pub async fn tear_down(name: &str) -> Result<(), Error> {
-    let table = table(name);
+/// Takes away what [`set_up`] made, or as much of it as there is.
+pub async fn tear_down(name: &str, pod_cidr: IpNet) -> Result<(), Error> {
+    let range = pod_cidr.to_string();
+    route(&["flush", "exact", &range, "type", "unreachable"]).await?;
+    remove_table(&table(name)).await
+}
+
+async fn route(words: &[&str]) -> Result<(), Error> {
+    let args: Vec<&OsStr> = ["route"].iter().chain(words).map(OsStr::new).collect();
+    program::run("ip", &args).await
+}
+
+/// Takes a table of rules away. One that is not there is as good.
+pub async fn remove_table(table: &str) -> Result<(), Error> {
     nft(&format!("add table ip {table}\ndelete table ip {table}\n")).await
 }
 

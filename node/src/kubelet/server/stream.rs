@@ -13,9 +13,10 @@ use hyper_util::rt::TokioIo;
 use proto_cri::v1;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::routes::{Body, Routes, text, whole};
 use super::spdy::{self, Received, Receiver, Sender};
@@ -325,7 +326,12 @@ where
             break;
         }
     }
-    let _ = to_client.send(Message::Close(None)).await;
+    // A close without this code is an error to client-go, even behind a status of success.
+    let normal = CloseFrame {
+        code: CloseCode::Normal,
+        reason: Utf8Bytes::default(),
+    };
+    let _ = to_client.send(Message::Close(Some(normal))).await;
 }
 
 fn to_message(streams: &BTreeMap<u8, u32>, stream: u32, data: &[u8]) -> Option<Message> {
