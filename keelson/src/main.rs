@@ -6,7 +6,6 @@
     reason = "a command-line tool talks to its user"
 )]
 
-mod missing;
 mod up;
 
 use std::path::Path;
@@ -54,7 +53,7 @@ type Program = (&'static str, &'static str, fn(Vec<String>) -> ExitCode);
 /// The components. Their flags are upstream's, so each reads its own command line.
 const PROGRAMS: &[Program] = &[
     ("store", "etcd", store::server::main_store),
-    ("apiserver", "kube-apiserver", missing::apiserver),
+    ("apiserver", "kube-apiserver", apiserver::main_apiserver),
     (
         "controllers",
         "kube-controller-manager",

@@ -23,8 +23,8 @@ pub struct Shape {
     pub controllers: u16,
     /// Schedulers.
     pub schedulers: u16,
-    /// Hollow nodes.
-    pub hollow: u16,
+    /// Hollow nodes; none leaves it to `up`, which starts a real one for root.
+    pub hollow: Option<u16>,
 }
 
 impl Shape {
@@ -34,7 +34,7 @@ impl Shape {
         apiservers: 0,
         controllers: 0,
         schedulers: 0,
-        hollow: 0,
+        hollow: Some(0),
     };
     /// The whole plane, with two of everything but the store.
     pub const PLANE: Self = Self {
@@ -42,7 +42,15 @@ impl Shape {
         apiservers: 2,
         controllers: 2,
         schedulers: 2,
-        hollow: 2,
+        hollow: Some(2),
+    };
+    /// One of everything, with a node that runs containers. Needs root.
+    pub const REAL_NODE: Self = Self {
+        stores: 1,
+        apiservers: 1,
+        controllers: 1,
+        schedulers: 1,
+        hollow: None,
     };
 }
 
@@ -82,20 +90,18 @@ impl Cluster {
             binary,
             dir: tempfile::tempdir().context("make a folder")?,
         };
-        cluster.keelson(&[
-            "up",
-            "--detach",
-            "--stores",
-            &shape.stores.to_string(),
-            "--apiservers",
-            &shape.apiservers.to_string(),
-            "--controllers",
-            &shape.controllers.to_string(),
-            "--schedulers",
-            &shape.schedulers.to_string(),
-            "--hollow",
-            &shape.hollow.to_string(),
-        ])?;
+        let counts = [
+            ("--stores", Some(shape.stores)),
+            ("--apiservers", Some(shape.apiservers)),
+            ("--controllers", Some(shape.controllers)),
+            ("--schedulers", Some(shape.schedulers)),
+            ("--hollow", shape.hollow),
+        ];
+        let flags = counts.map(|(flag, count)| count.map(|count| format!("{flag}={count}")));
+        let flags: Vec<String> = flags.into_iter().flatten().collect();
+        let mut args = vec!["up", "--detach"];
+        args.extend(flags.iter().map(String::as_str));
+        cluster.keelson(&args)?;
         Ok(cluster)
     }
 

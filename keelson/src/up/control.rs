@@ -1,14 +1,19 @@
 //! `keelson status|down|restart|kill|pause|resume`: steering a cluster that was started before.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use super::options::Target;
 use super::process::Process;
-use super::spec::{Component, Spec};
-use super::{show, status};
+use super::ready::Ready;
+use super::spec::{Component, Kind, Spec};
+use super::{real_node, show, status};
+
+/// How long a container runtime that is started again may take to be ready.
+const RUNTIME_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What to do to the chosen components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +35,12 @@ pub(crate) fn act(act: Act, target: &Target) -> Result<()> {
     let dir = folder(&target.data_dir)?;
     let spec = Spec::require(&dir)?;
     let chosen = spec.select(target.name.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     match act {
-        Act::Down => down(&dir, &chosen),
-        Act::Restart => {
-            down(&dir, &chosen)?;
-            chosen
-                .iter()
-                .try_for_each(|component| Process::of(&dir, component).start(component))
-        }
+        Act::Down => runtime.block_on(down(&dir, &spec, &chosen)),
+        Act::Restart => runtime.block_on(restart(&dir, &spec, &chosen)),
         // All at once: what is killed together must not have time to notice.
         Act::Kill => {
             for component in &chosen {
@@ -52,12 +55,35 @@ pub(crate) fn act(act: Act, target: &Target) -> Result<()> {
     }
 }
 
-/// Ends components, the last started first.
-pub(crate) fn down(dir: &Path, components: &[&Component]) -> Result<()> {
-    for component in components.iter().rev() {
-        Process::of(dir, component)
-            .stop()
-            .with_context(|| format!("stop {}", component.name))?;
+/// Ends components, the last started first. If that is the whole cluster, its pods end too, and its
+/// network: they outlive the runtime, but nothing of a cluster that is down may run.
+pub(crate) async fn down(dir: &Path, spec: &Spec, chosen: &[&Component]) -> Result<()> {
+    let is_whole = chosen.len() == spec.components.len();
+    let mut outcome = Ok(());
+    for component in chosen.iter().rev() {
+        let ended = match component.kind {
+            Kind::Runtime if is_whole => real_node::end(dir, spec, component).await,
+            _ => Process::of(dir, component).stop(),
+        };
+        // One that does not end must not keep the others running.
+        outcome = outcome.and(ended.with_context(|| format!("stop {}", component.name)));
+    }
+    outcome
+}
+
+/// Ends components and starts them in order. Pods go on meanwhile: the runtime finds them again.
+async fn restart(dir: &Path, spec: &Spec, chosen: &[&Component]) -> Result<()> {
+    for component in chosen.iter().rev() {
+        let stopped = Process::of(dir, component).stop();
+        stopped.with_context(|| format!("stop {}", component.name))?;
+    }
+    for component in chosen {
+        if component.kind == Kind::Runtime {
+            let ready = Ready::within(dir, spec, RUNTIME_TIME_MAX);
+            real_node::start(dir, spec, &ready).await?;
+        } else {
+            Process::of(dir, component).start(component)?;
+        }
     }
     Ok(())
 }

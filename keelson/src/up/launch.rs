@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
@@ -15,7 +15,7 @@ use super::ports::Ports;
 use super::process::Process;
 use super::ready::Ready;
 use super::spec::{Component, Kind, Spec};
-use super::{control, files, machine, pki, show, status};
+use super::{control, files, machine, pki, real_node, show, status};
 
 /// How often the live status block is drawn.
 const DRAW_EACH: Duration = Duration::from_secs(2);
@@ -23,10 +23,6 @@ const DRAW_EACH: Duration = Duration::from_secs(2);
 /// Runs the command. An error leaves no process of a start that failed.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
-    ensure!(
-        options.apiservers == 0,
-        "`keelson up` has no api-server to start yet: --apiservers must be 0; upstream's kube-apiserver works on the store that it starts"
-    );
     let machine = machine::look(&options.data_dir)?;
     let spec = find_or_plan(options, &machine)?;
     let mut stop = [
@@ -39,19 +35,17 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         .filter(|c| Process::of(&machine.dir, c).pid().is_none())
         .collect();
     let outcome = tokio::select! { biased;
-        () = any(&mut stop) => Err(anyhow::anyhow!("interrupted before the cluster was ready")),
+        () = any(&mut stop) => Err(anyhow!("interrupted before the cluster was ready")),
         outcome = start(options, &machine.dir, &spec) => outcome,
     };
     if let Err(error) = outcome {
-        control::down(&machine.dir, &began)?;
-        return Err(error);
+        say("\n");
+        return Err(match control::down(&machine.dir, &spec, &began).await {
+            Ok(()) => error,
+            Err(also) => anyhow!("{error:#}; and then: {also:#}"),
+        });
     }
-    let has_apiserver = spec.of(Kind::Apiserver).next().is_some();
-    say(&show::welcome(
-        &machine.dir,
-        started.elapsed(),
-        has_apiserver,
-    ));
+    say(&show::welcome(&machine.dir, started.elapsed(), &spec));
     say(&format!(
         "\n{}",
         show::table(&status::look(&machine.dir, &spec).await)
@@ -61,7 +55,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     show_until(&mut stop, &machine.dir, &spec).await;
     say("\nstopping\n");
-    control::down(&machine.dir, &spec.components.iter().collect::<Vec<_>>())
+    let all: Vec<&Component> = spec.components.iter().collect();
+    control::down(&machine.dir, &spec, &all).await
 }
 
 /// The cluster of an earlier start, or a new one.
@@ -71,6 +66,10 @@ fn find_or_plan(options: &Options, machine: &Machine) -> Result<Spec> {
         None => {
             let mut ports = Ports::new(options.base_port, plan::ports_needed(options))?;
             let spec = plan::plan(options, machine, &mut ports)?;
+            // Before anything is kept, so that another choice can be made here.
+            if let Some(node) = &spec.real_node {
+                real_node::prepare(&machine.dir, node)?;
+            }
             pki::prepare(options, machine, &spec)?;
             spec.save(&machine.dir)?;
             spec
@@ -98,13 +97,13 @@ async fn start(options: &Options, dir: &Path, spec: &Spec) -> Result<()> {
     begin(
         dir,
         spec,
-        &[
-            Kind::Controllers,
-            Kind::Scheduler,
-            Kind::CloudControllers,
-            Kind::Runtime,
-        ],
+        &[Kind::Controllers, Kind::Scheduler, Kind::CloudControllers],
     )?;
+    if spec.real_node.is_some() {
+        say("container runtime …");
+        real_node::start(dir, spec, &ready).await?;
+        say(" ready\n");
+    }
     begin(dir, spec, &[Kind::Kubelet, Kind::Proxy])?;
     say("nodes …");
     ready.nodes().await?;

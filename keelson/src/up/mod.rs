@@ -2,6 +2,7 @@
 //!
 //! `options` and free `ports` become a `plan` of components, kept as `spec` in the cluster's
 //! folder; each is a `process`; `ready` waits for them, `status` looks at them, `show` prints.
+//! `real_node` is what a node that runs containers needs beside its processes.
 
 mod control;
 mod files;
@@ -13,6 +14,7 @@ mod plan;
 mod ports;
 mod process;
 mod ready;
+mod real_node;
 mod show;
 mod spec;
 mod status;

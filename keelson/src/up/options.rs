@@ -4,23 +4,38 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Starts a local, highly available store: every member is a process of its own.
-///
-/// Everything lies below --data-dir: pki/, env.sh, logs/, and the state. A second
-/// `up` on the same folder comes back with that state.
+/// Shown below the flags.
+const HELP: &str = "\
+As root, a cluster has one real node. Its containers run in a containerd of the cluster's own, which
+needs the packages containerd, runc, containernetworking-plugins, nftables, iproute2 and
+busybox-static. Otherwise it has one hollow node, which reports pods as running and runs nothing.
+
+Everything lies below --data-dir: pki/, kubeconfig, env.sh, logs/, and the state. A second `up` on
+the same folder comes back with that state, in the shape of the first.
+
+Examples:
+  keelson up                       a whole cluster, shown until Ctrl-C
+  keelson up --detach --hollow 50  one with fifty nodes that run nothing, left running
+  keelson up --apiservers 0        a store alone, for etcdctl and every other client of etcd
+Then take its environment into a shell, and use it:
+  . keelson-data/env.sh
+  kubectl create deployment web --image=keelson/tour:latest --replicas=3";
+
+/// Starts a local, highly available cluster: every component is a process of its own.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = HELP)]
 pub(crate) struct Options {
     /// The cluster's folder.
     #[arg(long, default_value = "keelson-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Return when the cluster is ready, and leave it running; `keelson down` ends it.
+    /// Return when the cluster is ready, and leave it running; `keelson down` ends it with its pods.
     #[arg(long)]
     pub(crate) detach: bool,
     /// Members of the store; 1, 3 or 5.
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5))]
     pub(crate) stores: u16,
-    /// Api-servers. 0 starts a store alone, which is all that this version can do.
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5))]
+    /// Api-servers; clients use another one when theirs is down. 0 starts a store alone.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5))]
     pub(crate) apiservers: u16,
     /// Controller managers, of which one leads.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5))]
@@ -28,7 +43,8 @@ pub(crate) struct Options {
     /// Schedulers, of which one leads.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5))]
     pub(crate) schedulers: u16,
-    /// Nodes that only report and run nothing. Without it: one real node as root, one hollow node otherwise.
+    /// Nodes that only report and run nothing, and no real one.
+    /// Default: one real node as root, one hollow node otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100))]
     pub(crate) hollow: Option<u16>,
     /// The first of the ports to use, one after another. Default: free ones, kept for the next start.
@@ -42,7 +58,7 @@ pub(crate) struct Options {
 /// The folder of a cluster, and one component of it or all.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Target {
-    /// A component, such as store-0 or apiserver-1. Default: all of them.
+    /// A component, such as store-0, apiserver-1 or runtime-0. Default: all of them.
     pub(crate) name: Option<String>,
     /// The cluster's folder.
     #[arg(long, default_value = "keelson-data", value_name = "DIR")]

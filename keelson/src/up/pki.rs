@@ -19,13 +19,11 @@ use rcgen::{
 };
 
 use super::options::Options;
-use super::plan::{self, Machine};
+use super::plan::{self, Machine, Ranges};
 use super::spec::{Kind, Spec};
 
 /// How long certificates are valid.
 const YEARS: i32 = 10;
-/// The address of the `kubernetes` Service: the first of the Services' range.
-const SERVICE_ADDRESS: &str = "10.96.0.1";
 
 /// What a certificate is for.
 struct Wanted {
@@ -103,7 +101,7 @@ fn wanted(options: &Options, machine: &Machine) -> Vec<Wanted> {
             "kubernetes.default",
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
-            SERVICE_ADDRESS,
+            &Ranges::of(options, machine).kubernetes,
             &machine.address,
         ]
         .map(str::to_owned),

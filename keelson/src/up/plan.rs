@@ -1,5 +1,8 @@
 //! From flags and ports to the components of a cluster, with their command lines. Pure.
 
+mod nodes;
+mod ranges;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -8,10 +11,7 @@ use super::options::Options;
 use super::ports::Ports;
 use super::spec::{Component, Kind, Spec};
 
-/// Addresses of Services; upstream's local clusters use the same.
-pub(crate) const SERVICE_CIDR: &str = "10.96.0.0/16";
-/// Addresses of the `LoadBalancer` Services that the local cloud provider hands out.
-const LOAD_BALANCER_POOL: &str = "10.97.0.0/24";
+pub(crate) use ranges::Ranges;
 
 /// What of this machine the plan depends on.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) dir: PathBuf,
     /// An address of this machine that pods can reach.
     pub(crate) address: String,
+    /// Which of the shares of addresses for clusters with a real node nobody here has.
+    pub(crate) share: u8,
     /// Whether a real node can be run here.
     pub(crate) is_root: bool,
     /// Tells this cluster's members from any other's.
@@ -42,8 +44,10 @@ impl Machine {
 
 /// How many ports a cluster of `options` takes at most.
 pub(crate) fn ports_needed(options: &Options) -> u16 {
-    let nodes = options.hollow.unwrap_or(1).max(1);
-    2 * options.stores + options.apiservers + options.controllers + options.schedulers + nodes + 4
+    let nodes = options.hollow.unwrap_or(1);
+    // A member of the store has one for clients and one for its peers; the runtime and the proxy of
+    // a real node have none, and there is one cloud controller manager.
+    2 * options.stores + options.apiservers + options.controllers + options.schedulers + 1 + nodes
 }
 
 /// The components, in the order of starting.
@@ -68,10 +72,15 @@ pub(crate) fn plan(options: &Options, machine: &Machine, ports: &mut Ports) -> R
         components.push(scheduler(machine, i, &servers, ports.take()?));
     }
     if options.controllers > 0 {
-        components.push(cloud_controllers(machine, &servers, ports.take()?));
+        let pool = Ranges::of(options, machine).load_balancers;
+        components.push(cloud_controllers(machine, &pool, &servers, ports.take()?));
     }
-    components.extend(nodes(options, machine, &servers, ports)?);
-    Ok(Spec::new(components))
+    let (nodes, real_node) = nodes::nodes(options, machine, &servers, ports)?;
+    components.extend(nodes);
+    Ok(Spec {
+        real_node,
+        ..Spec::new(components)
+    })
 }
 
 fn stores(options: &Options, machine: &Machine, ports: &mut Ports) -> Result<Vec<Component>> {
@@ -139,8 +148,7 @@ fn apiservers(
     stores: &[String],
 ) -> Result<Vec<Component>> {
     // Pods of a real node must reach the api-servers; hollow ones have no pods that could.
-    let is_real = has_real_node(options, machine);
-    let (bind, advertise) = if is_real {
+    let (bind, advertise) = if nodes::has_real_node(options, machine) {
         ("0.0.0.0", machine.address.as_str())
     } else {
         ("127.0.0.1", "127.0.0.1")
@@ -183,7 +191,7 @@ fn apiservers(
             "--service-account-signing-key-file",
             &machine.pki("sa.key"),
             "--service-cluster-ip-range",
-            SERVICE_CIDR,
+            &Ranges::of(options, machine).services,
             "--authorization-mode",
             "Node,RBAC",
         ]);
@@ -211,6 +219,7 @@ fn controllers(machine: &Machine, i: u16, servers: &str, port: u16) -> Component
     args.extend(words(&[
         "--root-ca-file",
         &machine.pki("ca.crt"),
+        "--use-service-account-credentials",
         "--service-account-private-key-file",
         &machine.pki("sa.key"),
     ]));
@@ -229,15 +238,16 @@ fn scheduler(machine: &Machine, i: u16, servers: &str, port: u16) -> Component {
     serving(name, Kind::Scheduler, args, port)
 }
 
-fn cloud_controllers(machine: &Machine, servers: &str, port: u16) -> Component {
+fn cloud_controllers(machine: &Machine, pool: &str, servers: &str, port: u16) -> Component {
     let name = "cloud-controllers-0".to_owned();
     let kubeconfig = machine.path(&["controllers.kubeconfig"]);
     let mut args = elected("cloud-controllers", &name, &kubeconfig, servers, port);
     args.extend(words(&[
+        "--use-service-account-credentials",
         "--cloud-provider",
         "local",
         "--load-balancer-pool",
-        LOAD_BALANCER_POOL,
+        pool,
     ]));
     serving(name, Kind::CloudControllers, args, port)
 }
@@ -256,56 +266,6 @@ fn elected(command: &str, name: &str, kubeconfig: &str, servers: &str, port: u16
         "--leader-elect-identity",
         name,
     ])
-}
-
-fn nodes(
-    options: &Options,
-    machine: &Machine,
-    servers: &str,
-    ports: &mut Ports,
-) -> Result<Vec<Component>> {
-    let mut components = Vec::new();
-    for i in 0..options.hollow.unwrap_or(u16::from(!machine.is_root)) {
-        components.push(hollow_node(machine, i, servers, ports.take()?));
-    }
-    Ok(components)
-}
-
-fn hollow_node(machine: &Machine, i: u16, servers: &str, port: u16) -> Component {
-    let name = format!("node-{i}");
-    let args = words(&[
-        "kubelet",
-        "--hollow",
-        "--hostname-override",
-        &name,
-        "--node-ip",
-        "127.0.0.1",
-        "--kubeconfig",
-        &machine.path(&[&format!("{name}.kubeconfig")]),
-        "--server",
-        servers,
-        "--root-dir",
-        &machine.path(&[&name]),
-        "--port",
-        &port.to_string(),
-        "--tls-cert-file",
-        &machine.pki(&format!("{name}.crt")),
-        "--tls-private-key-file",
-        &machine.pki(&format!("{name}.key")),
-        "--client-ca-file",
-        &machine.pki("ca.crt"),
-        "--pod-cidr",
-        &format!("10.{}.{}.0/24", 200 + i / 256, i % 256),
-    ]);
-    Component {
-        hollow: true,
-        ..serving(name, Kind::Kubelet, args, port)
-    }
-}
-
-/// Whether the cluster has a node that runs containers.
-pub(crate) fn has_real_node(options: &Options, machine: &Machine) -> bool {
-    options.hollow.is_none() && machine.is_root && options.apiservers > 0
 }
 
 /// The names of the nodes in a cluster.
@@ -330,3 +290,6 @@ fn serving(name: String, kind: Kind, args: Vec<String>, port: u16) -> Component 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ impl Ports {
     pub(crate) fn new(base: Option<u16>, count: u16) -> Result<Self> {
         if let Some(base) = base {
             return Ok(Self {
-                given: Box::new(base..=base.saturating_add(count)),
+                given: Box::new(base..base.saturating_add(count)),
             });
         }
         // All are held until all are known, so that none is given twice.

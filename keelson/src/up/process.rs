@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -86,6 +86,11 @@ impl Process {
     /// Its process id, if it lives.
     pub(crate) fn pid(&self) -> Option<i32> {
         self.find().map(|(pid, _)| pid)
+    }
+
+    /// When it was started last; none if it never was.
+    pub(crate) fn began(&self) -> Option<SystemTime> {
+        fs::metadata(&self.record).ok()?.modified().ok()
     }
 
     /// How it is.
@@ -200,7 +205,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let process = Process::of(dir.path(), &sleeper());
         assert_eq!(process.state(), State::Stopped);
+        assert_eq!(process.began(), None);
         process.start(&sleeper()).unwrap();
+        assert!(process.began().is_some());
         let pid = process.pid().unwrap();
         process.start(&sleeper()).unwrap();
         assert_eq!(Process::of(dir.path(), &sleeper()).pid(), Some(pid));

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::process::State;
+use super::spec::{Kind, Spec};
 use super::status::Row;
 
 /// Once, when the cluster is ready: what to try.
-pub(crate) fn welcome(dir: &Path, took: Duration, has_apiserver: bool) -> String {
+pub(crate) fn welcome(dir: &Path, took: Duration, spec: &Spec) -> String {
+    let has_apiserver = spec.of(Kind::Apiserver).next().is_some();
     let env = dir.join("env.sh").display().to_string();
     let mut text = format!(
         "\nThe cluster is ready after {:.1} s.\n\n",
@@ -29,6 +31,9 @@ pub(crate) fn welcome(dir: &Path, took: Duration, has_apiserver: bool) -> String
         "  steer        keelson status|kill|pause|resume|restart|down [NAME] --data-dir {}\n",
         dir.display()
     ));
+    if spec.of(Kind::Kubelet).any(|node| node.hollow) {
+        text.push_str("  note         hollow nodes only report and run nothing; a new cluster started by root, without --hollow, has a real one\n");
+    }
     text
 }
 

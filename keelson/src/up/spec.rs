@@ -17,6 +17,18 @@ pub(crate) struct Spec {
     pub(crate) version: u32,
     /// In the order of starting.
     pub(crate) components: Vec<Component>,
+    /// What a node that runs containers has beside its processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) real_node: Option<RealNode>,
+}
+
+/// What a real node has beside its processes, and what outlives them: its network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RealNode {
+    /// Tells the tables of this cluster's network from any other's on the machine.
+    pub(crate) id: String,
+    /// The addresses of its pods.
+    pub(crate) pod_cidr: String,
 }
 
 /// What a component is.
@@ -66,6 +78,7 @@ impl Spec {
         Self {
             version: VERSION,
             components,
+            real_node: None,
         }
     }
 

@@ -136,10 +136,17 @@ pub(crate) async fn admin(dir: &Path, spec: &Spec) -> Result<client::Client> {
 /// Who holds the Lease of each kind that elects a leader.
 async fn lease_holders(dir: &Path, spec: &Spec) -> BTreeMap<Kind, String> {
     let mut holders = BTreeMap::new();
-    if spec.of(Kind::Apiserver).next().is_none() {
+    let is_running = |server: &&Component| Process::of(dir, server).state() == State::Running;
+    let servers: Vec<Component> = spec
+        .of(Kind::Apiserver)
+        .filter(is_running)
+        .cloned()
+        .collect();
+    // Of those that are down it is known without asking.
+    if servers.is_empty() {
         return holders;
     }
-    let Ok(client) = admin(dir, spec).await else {
+    let Ok(client) = admin(dir, &Spec::new(servers)).await else {
         return holders;
     };
     let leases = Api::<Lease>::namespaced(client, "kube-system");

@@ -1,0 +1,105 @@
+//! One real node under the real kubectl: containers on a containerd of the cluster's own, and a
+//! Service between pods. Needs root.
+
+use std::process::Output;
+
+use anyhow::{Result, ensure};
+use testkit::{Cluster, Shape};
+
+use crate::run::{fails, ok};
+
+#[test]
+fn pods_run_answer_each_other_and_end() -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "a real node needs root: run the tests as root"
+    );
+    let cluster = Cluster::start(Shape::REAL_NODE)?;
+    ensure!(ok(cluster.kubectl(&["get", "nodes", "-o", "wide"]))?.contains("containerd://"));
+    a_service_answers(&cluster)?;
+    a_job_ends(&cluster)?;
+    a_failed_pull_shows(&cluster)?;
+    ok(kubectl(
+        &cluster,
+        "delete deployment,service,job,pod --all --now --timeout=60s",
+    ))?;
+    cluster.keelson(&["down"])?;
+    let left = left_behind(cluster.dir())?;
+    ensure!(left.is_empty(), "down left these behind: {left:?}");
+    Ok(())
+}
+
+fn kubectl(cluster: &Cluster, words: &str) -> Result<Output> {
+    cluster.kubectl(&words.split(' ').collect::<Vec<_>>())
+}
+
+fn a_service_answers(cluster: &Cluster) -> Result<()> {
+    let kubectl = |words: &str| kubectl(cluster, words);
+    ok(kubectl(
+        "create deployment web --image=keelson/tour:latest --replicas=2",
+    ))?;
+    ok(kubectl(
+        "expose deployment web --port=80 --target-port=8080",
+    ))?;
+    let run = [
+        "run",
+        "ask",
+        "--image=keelson/tour:latest",
+        "--restart=Never",
+        "--command",
+        "--",
+    ];
+    ok(cluster.kubectl(&[&run[..], &["sh", "-c", "echo asking; exec sleep 600"]].concat()))?;
+    ok(kubectl("rollout status deployment/web --timeout=60s"))?;
+    ok(kubectl("wait --for=condition=Ready pod/ask --timeout=60s"))?;
+    ensure!(ok(kubectl("logs ask"))? == "asking\n");
+    let address = ok(kubectl("get service web -o jsonpath={.spec.clusterIP}"))?;
+    let ask = format!("exec ask -- wget -qO- -T 2 http://{address}");
+    let answers = testkit::poll_blocking(30, || {
+        ok(kubectl(&ask)).is_ok_and(|text| text.starts_with("web-"))
+    });
+    ensure!(answers, "the Service does not answer at {address}");
+    Ok(())
+}
+
+fn a_job_ends(cluster: &Cluster) -> Result<()> {
+    let kubectl = |words: &str| kubectl(cluster, words);
+    ok(kubectl(
+        "create job done --image=keelson/tour:latest -- true",
+    ))?;
+    ok(kubectl(
+        "wait --for=condition=Complete job/done --timeout=60s",
+    ))?;
+    ensure!(fails(kubectl("exec job/done -- true"))?.contains("completed pod"));
+    Ok(())
+}
+
+fn a_failed_pull_shows(cluster: &Cluster) -> Result<()> {
+    let kubectl = |words: &str| kubectl(cluster, words);
+    ok(kubectl("run absent --image=registry.invalid/absent:1"))?;
+    let shows = testkit::poll_blocking(60, || {
+        ok(kubectl("get pod absent --no-headers"))
+            .is_ok_and(|text| text.contains("ErrImagePull") || text.contains("ImagePullBackOff"))
+    });
+    ensure!(shows, "the failed pull does not show");
+    Ok(())
+}
+
+/// Processes and mounts that still name the cluster's folder.
+fn left_behind(dir: &std::path::Path) -> Result<Vec<String>> {
+    let dir = dir.display().to_string();
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let mut left: Vec<String> = mounts
+        .lines()
+        .filter(|line| line.contains(&dir))
+        .map(str::to_owned)
+        .collect();
+    for process in std::fs::read_dir("/proc")?.flatten() {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(&dir) {
+            left.push(line);
+        }
+    }
+    Ok(left)
+}
