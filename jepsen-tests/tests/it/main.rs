@@ -1,4 +1,4 @@
-//! Proves, on real processes, that the store keeps its word through kills.
+//! Proves, on real processes, that store and plane keep their word through kills.
 
 use anyhow::{Context, Result};
 use jepsen_tests::{Verdict, find};
@@ -13,4 +13,9 @@ async fn check(scenario: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_when_every_member_is_killed_at_once() {
     check("kill-all-stores").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plane_goes_on_when_its_parts_are_killed_one_after_another() {
+    check("plane-kills").await.unwrap();
 }
