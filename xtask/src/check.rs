@@ -9,7 +9,7 @@ use crate::{command, setup, tidy, up};
 /// Everything, on the release profile alone, so that a fresh machine compiles its dependencies once.
 pub(crate) fn test() -> Result<()> {
     let started = Instant::now();
-    let peers = setup::run(false)?;
+    let peers = setup::run(true)?;
     let after = |what: &str| eprintln!("[{:>4} s] {what}", started.elapsed().as_secs());
     after("set up");
     lints()?;
