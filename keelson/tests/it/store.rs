@@ -1,6 +1,6 @@
 //! Three members of the store under the real etcdctl: what a newcomer types first.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use testkit::{Cluster, Shape};
 
 use crate::run::{fails, ok};
@@ -85,5 +85,23 @@ fn a_paused_leader_is_replaced_and_follows_when_it_goes_on() -> Result<()> {
             .any(|c| c.name == leader && c.leader == Some(false))
     });
     ensure!(follows, "{leader} does not follow");
+    Ok(())
+}
+
+#[test]
+fn a_leader_waits_between_its_calls_of_a_member_that_is_gone() -> Result<()> {
+    let cluster = Cluster::start(Shape::STORE)?;
+    let components = cluster.status()?;
+    let named = |is_leader| components.iter().find(|c| c.leader == Some(is_leader));
+    let (leader, follower) = (
+        named(true).context("nobody leads")?,
+        named(false).context("nobody follows")?,
+    );
+    cluster.kill(Some(&follower.name))?;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ok(cluster.etcdctl(&["put", "k", "v"]))?;
+    let log = cluster.dir().join(format!("logs/{}.log", leader.name));
+    let lines = std::fs::read_to_string(log)?.lines().count();
+    ensure!(lines < 500, "{lines} lines in the leader's log in 3 s");
     Ok(())
 }

@@ -5,10 +5,11 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, stream_append_sequential};
@@ -179,6 +180,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
             return stream_append_sequential(self, input, option);
         }
         async move {
+            let mut input = input.peekable();
+            // openraft waits after a failure within its own stream: a call that fails before it has read
+            // from there would be made again at once, thousands of times a second.
+            if Pin::new(&mut input).peek().await.is_none() {
+                return Ok::<BoxStream<'_, _>, _>(stream::empty().boxed());
+            }
             let mut client = self.client()?;
             // One leader's stream, so one term; it is known from the first message on.
             let term = Arc::new(AtomicU64::new(0));
@@ -208,7 +215,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 this.check(term.load(Ordering::Relaxed), &result)?;
                 Ok(result)
             });
-            Ok::<BoxStream<'_, _>, _>(Box::pin(results))
+            Ok(Box::pin(results) as BoxStream<'_, _>)
         }
         .boxed()
     }
