@@ -208,6 +208,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // Kill first: a cluster under test may be unable to end in order, and its state is thrown away.
         let _ = self.keelson(&["kill"]);
+        // Then in order: the pods of a real node outlive its processes.
+        let _ = self.keelson(&["down"]);
         if std::thread::panicking() {
             self.print_logs();
         }

@@ -19,14 +19,11 @@ fn pods_run_answer_each_other_and_end() -> Result<()> {
     a_service_answers(&cluster)?;
     a_job_ends(&cluster)?;
     a_failed_pull_shows(&cluster)?;
-    ok(kubectl(
-        &cluster,
-        "delete deployment,service,job,pod --all --now --timeout=60s",
-    ))?;
     cluster.keelson(&["down"])?;
     let left = left_behind(cluster.dir())?;
     ensure!(left.is_empty(), "down left these behind: {left:?}");
-    Ok(())
+    cluster.restart_all()?;
+    pods_come_back_with_one_address(&cluster)
 }
 
 fn kubectl(cluster: &Cluster, words: &str) -> Result<Output> {
@@ -82,6 +79,16 @@ fn a_failed_pull_shows(cluster: &Cluster) -> Result<()> {
             .is_ok_and(|text| text.contains("ErrImagePull") || text.contains("ImagePullBackOff"))
     });
     ensure!(shows, "the failed pull does not show");
+    Ok(())
+}
+
+fn pods_come_back_with_one_address(cluster: &Cluster) -> Result<()> {
+    let kubectl = |words: &str| kubectl(cluster, words);
+    ok(kubectl("rollout status deployment/web --timeout=60s"))?;
+    let addresses = ok(kubectl(
+        "get pods -l app=web -o jsonpath={.items[*].status.podIPs[*].ip}",
+    ))?;
+    ensure!(addresses.split(' ').count() == 2, "{addresses}");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -214,9 +215,9 @@ fn own_part(status: &PodStatus) -> Value {
         "conditions": conditions,
         "startTime": status.start_time,
         "hostIP": status.host_ip,
-        "hostIPs": status.host_ips,
+        "hostIPs": whole(status.host_ips.as_deref()),
         "podIP": status.pod_ip,
-        "podIPs": status.pod_ips,
+        "podIPs": whole(status.pod_ips.as_deref()),
         "containerStatuses": status.container_statuses,
         "reason": status.reason,
         "message": status.message,
@@ -232,6 +233,18 @@ fn own_part(status: &PodStatus) -> Value {
         fields.retain(|_, value| !value.is_null());
     }
     out
+}
+
+/// A list that takes the place of the present one. Merged by address, as such lists are otherwise, a
+/// pod whose sandbox was made again would keep its old address beside the new one.
+fn whole<T: Serialize>(list: Option<&[T]>) -> Value {
+    let Some(list) = list else {
+        return Value::Null;
+    };
+    let items = list.iter().map(|item| json!(item));
+    std::iter::once(json!({"$patch": "replace"}))
+        .chain(items)
+        .collect()
 }
 
 fn is_own(condition: &str) -> bool {
@@ -272,4 +285,28 @@ pub(super) fn carry_over(own: &PodStatus, into: &mut PodStatus) {
         init_container_statuses: own.init_container_statuses.clone(),
         ..std::mem::take(into)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{PodIP, PodStatus};
+    use serde_json::json;
+
+    use super::own_part;
+
+    #[test]
+    fn a_new_address_takes_the_place_of_the_old_one() {
+        let status = PodStatus {
+            pod_ips: Some(vec![PodIP {
+                ip: "10.0.0.2".into(),
+            }]),
+            ..PodStatus::default()
+        };
+        let patch = own_part(&status);
+        assert_eq!(
+            patch["podIPs"],
+            json!([{"$patch": "replace"}, {"ip": "10.0.0.2"}])
+        );
+        assert!(patch.get("hostIPs").is_none(), "{patch}");
+    }
 }
