@@ -23,6 +23,20 @@ pub(super) fn namespaces() -> Vec<Value> {
         .to_vec()
 }
 
+/// Since when the use of service account tokens kept in Secrets would have been seen: from `today`,
+/// `YYYY-MM-DD`. kube-controller-manager removes unused ones by it.
+pub(super) fn token_tracking(today: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "kube-apiserver-legacy-service-account-token-tracking",
+            "namespace": "kube-system",
+        },
+        "data": {"since": today},
+    })
+}
+
 /// Cluster roles and roles. Bindings come after them.
 pub(super) fn roles() -> Result<Vec<Value>, Status> {
     Ok([read(CLUSTER_ROLES)?, read(ROLES)?].concat())

@@ -168,6 +168,9 @@ impl Bootstrap {
     }
 
     async fn authentication(&self) -> Result<(), Status> {
+        let today = Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let tracking = defaults::token_tracking(&today);
+        self.ensurer.ensure(&tracking, if_missing).await?;
         let Some(ca) = &self.config.client_ca else {
             return Ok(());
         };

@@ -18,6 +18,9 @@ async fn refused(cluster: &Cluster, manifest: &str, words: &str) {
 #[tokio::test]
 async fn manifests_that_do_not_fit_are_refused_in_the_words_that_users_know() {
     let cluster = Cluster::start().await;
+    cluster
+        .kubectl_ok(&["create", "serviceaccount", "default"])
+        .await;
     for (manifest, words) in [
         (
             "{apiVersion: v1, kind: Nonsense, metadata: {name: x}}",
