@@ -44,6 +44,24 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+impl Drop for Cluster {
+    /// Ends what still runs: a store that closes while the process exits finds RocksDB's own state gone.
+    fn drop(&mut self) {
+        let seats = self.seats.iter_mut();
+        let running: Vec<_> = seats.filter_map(|seat| seat.running.take()).collect();
+        for member in &running {
+            member.stop.cancel();
+        }
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for member in &running {
+                    member.tasks.shutdown(Duration::from_secs(SOON)).await;
+                }
+            });
+        });
+    }
+}
+
 impl Cluster {
     /// Starts `count` members and waits until all of them serve.
     pub(crate) async fn start(count: usize) -> Self {
