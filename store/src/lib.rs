@@ -25,6 +25,7 @@ mod failpoint;
 pub mod log;
 
 pub mod apply;
+pub mod auth;
 pub mod lease;
 
 pub mod mvcc;

@@ -73,6 +73,30 @@ pub const JOIN_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Times without a leader, in election timeouts, after which streams that ask for one are ended.
 pub const LEADERLESS_ELECTIONS: u32 = 3;
 
+/// What `--auth-token-ttl=0` stands for, as in etcd.
+pub const TOKEN_TTL_DEFAULT: Duration = Duration::from_secs(300);
+
+/// A century: longer ones would overflow clocks.
+pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
+/// Simple tokens that a member remembers, some 150 bytes each.
+pub const TOKENS_MAX: usize = 200_000;
+
+/// Letters in the random part of a simple token, as in etcd: some 91 bits.
+pub const TOKEN_LETTERS: usize = 16;
+
+/// bcrypt's own bounds, and etcd's default.
+pub const BCRYPT_COST_MIN: u32 = 4;
+/// See [`BCRYPT_COST_MIN`].
+pub const BCRYPT_COST_MAX: u32 = 31;
+/// See [`BCRYPT_COST_MIN`].
+pub const BCRYPT_COST_DEFAULT: u32 = 10;
+
+/// Passwords hashed or compared at once: each takes a processor. Others wait in order.
+pub const PASSWORDS_IN_FLIGHT_MAX: usize = 4;
+
 const _: () = assert!(REQUEST_BYTES_RECOMMENDED < REQUEST_BYTES_MAX);
 const _: () = assert!(LEASE_REVOKES_IN_FLIGHT_MAX <= LEASE_REVOKES_PER_TICK_MAX);
 const _: () = assert!(RANGE_STREAM_FIRST_CHUNK_KEYS <= RANGE_INLINE_KEYS_MAX);
+const _: () =
+    assert!(BCRYPT_COST_MIN <= BCRYPT_COST_DEFAULT && BCRYPT_COST_DEFAULT <= BCRYPT_COST_MAX);

@@ -299,58 +299,58 @@ fn state(context: &Context, out: &mut Registry) {
     // A size that cannot be had shows as none: the metrics that explain it must come all the same.
     let (total, in_use) = view.db_size().unwrap_or_default();
     let quota = limits::quota_or_default(context.limits.quota_bytes);
-    gauge(out, "etcd_server_quota_backend_bytes", "The quota", quota);
-    gauge(
-        out,
-        "etcd_mvcc_db_total_size_in_bytes",
-        "Bytes on the disk",
-        number(total),
-    );
-    gauge(
-        out,
-        "etcd_mvcc_db_total_size_in_use_in_bytes",
-        "Bytes of data",
-        number(in_use),
-    );
-    let (newest, compacted) = (view.revision(), view.compact_revision());
-    gauge(
-        out,
-        "etcd_debugging_mvcc_current_revision",
-        "The newest revision",
-        newest,
-    );
-    gauge(
-        out,
-        "etcd_debugging_mvcc_compact_revision",
-        "The newest compaction",
-        compacted,
-    );
-    gauge(
-        out,
-        "etcd_debugging_mvcc_keys_total",
-        "Live keys",
-        count(view.key_count()),
-    );
     let hub = view.watch_hub().stats();
     let slow = hub.watchers.saturating_sub(hub.synced_watchers);
-    gauge(
-        out,
-        "etcd_debugging_mvcc_watcher_total",
-        "Watches",
-        count(hub.watchers),
-    );
-    gauge(
-        out,
-        "etcd_debugging_mvcc_watch_stream_total",
-        "Watch streams",
-        count(hub.streams),
-    );
-    gauge(
-        out,
-        "etcd_debugging_mvcc_slow_watcher_total",
-        "Watches that lag",
-        count(slow),
-    );
+    let gauges = [
+        ("etcd_server_quota_backend_bytes", "The quota", quota),
+        (
+            "etcd_mvcc_db_total_size_in_bytes",
+            "Bytes on the disk",
+            number(total),
+        ),
+        (
+            "etcd_mvcc_db_total_size_in_use_in_bytes",
+            "Bytes of data",
+            number(in_use),
+        ),
+        (
+            "etcd_debugging_mvcc_current_revision",
+            "The newest revision",
+            view.revision(),
+        ),
+        (
+            "etcd_debugging_mvcc_compact_revision",
+            "The newest compaction",
+            view.compact_revision(),
+        ),
+        (
+            "etcd_debugging_mvcc_keys_total",
+            "Live keys",
+            count(view.key_count()),
+        ),
+        (
+            "etcd_debugging_mvcc_watcher_total",
+            "Watches",
+            count(hub.watchers),
+        ),
+        (
+            "etcd_debugging_mvcc_watch_stream_total",
+            "Watch streams",
+            count(hub.streams),
+        ),
+        (
+            "etcd_debugging_mvcc_slow_watcher_total",
+            "Watches that lag",
+            count(slow),
+        ),
+        (
+            "etcd_debugging_auth_revision",
+            "Changes of users",
+            number(view.auth().revision),
+        ),
+    ];
+    let each = gauges.into_iter();
+    each.for_each(|(name, help, value)| gauge(out, name, help, value));
 }
 
 fn number(value: u64) -> i64 {
@@ -442,7 +442,7 @@ fn shape(shape: Shape) -> &'static str {
 }
 
 /// The library's words for codes.
-fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "Canceled",

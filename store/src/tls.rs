@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::{TlsFiles, TlsPolicy};
 
@@ -177,6 +178,17 @@ pub fn peer_client(files: &TlsFiles) -> Result<tonic::transport::ClientTlsConfig
         ));
     }
     Ok(client)
+}
+
+/// The common name in a certificate, the last one where there are several, as in Go; empty if there
+/// is none.
+pub fn common_name(certificate: &CertificateDer<'_>) -> String {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return String::new();
+    };
+    let last = certificate.subject().iter_common_name().last();
+    let text = last.and_then(|name| name.as_str().ok());
+    text.unwrap_or_default().to_owned()
 }
 
 fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, TlsError> {

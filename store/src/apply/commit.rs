@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::dispatch::{Effects, LeaseEffect};
 use super::memory::Memory;
+use crate::auth::Change as AuthChange;
 use crate::consensus::LogId;
 use crate::engine::{Family, WriteBatch};
-use crate::keys::sys::{Head, LeaseRow, Row, alarm_key, lease_key, member_key};
+use crate::keys::sys::{Head, LeaseRow, Row, alarm_key, lease_key, member_key, role_key, user_key};
 use crate::keys::{live, rev};
 use crate::mvcc::{Live, Revision, Written};
 use crate::watch::{Change, RevBatch};
@@ -70,7 +71,20 @@ pub(super) fn rows(memory: &Memory, log_id: LogId, effects: &Effects) -> (WriteB
             None => batch.delete(Family::Sys, member_key(*id)),
         }
     }
+    for change in &effects.auth.changes {
+        auth_row(&mut batch, change);
+    }
     (batch, head)
+}
+
+fn auth_row(batch: &mut WriteBatch, change: &AuthChange) {
+    match change {
+        AuthChange::Head(head) => put(batch, &Row::Auth(*head)),
+        AuthChange::SetUser(user) => put(batch, &Row::User(user.clone())),
+        AuthChange::RemoveUser(name) => batch.delete(Family::Sys, user_key(name)),
+        AuthChange::SetRole(role) => put(batch, &Row::Role(role.clone())),
+        AuthChange::RemoveRole(name) => batch.delete(Family::Sys, role_key(name)),
+    }
 }
 
 /// Changes the memory as [`rows`] changed the disk, and returns what watchers are to be told.
@@ -131,6 +145,9 @@ pub(super) fn remember(
     }
     if let Some(membership) = effects.membership {
         memory.membership = Some(membership);
+    }
+    for change in effects.auth.changes {
+        memory.auth.apply(change);
     }
     (!changes.is_empty()).then_some(RevBatch {
         revision: head.revision,

@@ -13,6 +13,7 @@ use proto_etcd::membershippb::Attributes;
 
 use super::memory::Memory;
 use super::quota::{self, LEASE_COST_BYTES};
+use crate::auth::Plan;
 use crate::command::ApplyError;
 use crate::consensus::{Fatal, Member};
 use crate::keys::sys::AlarmRow;
@@ -37,6 +38,8 @@ pub(super) struct Effects {
     pub(super) compact_revision: Option<i64>,
     /// A new membership.
     pub(super) membership: Option<Bytes>,
+    /// Users, roles and tokens.
+    pub(super) auth: Plan,
 }
 
 /// A change of one lease.
@@ -68,7 +71,7 @@ impl Outcome {
         }
     }
 
-    fn with(response: &impl Message, effects: Effects) -> Self {
+    pub(super) fn with(response: &impl Message, effects: Effects) -> Self {
         Self {
             result: Ok(response.encode_to_vec().into()),
             effects,
@@ -77,7 +80,7 @@ impl Outcome {
 }
 
 /// Why a command has no outcome of its own yet.
-enum Stop {
+pub(super) enum Stop {
     Refused(ApplyError),
     Fatal(Fatal),
 }
@@ -94,15 +97,17 @@ impl From<mvcc::Error> for Stop {
     }
 }
 
-/// Decides `request`. `quota_bytes` only colours the answer.
+/// Decides `request`, which stands at `index` in the log. `quota_bytes` only colours the answer.
 pub(super) fn decide(
     memory: &Memory,
     quota_bytes: Option<u64>,
+    index: u64,
     request: &InternalRaftRequest,
 ) -> Result<Outcome, Fatal> {
     let command = Command {
         memory,
         quota_bytes,
+        index,
     };
     match command.run(request) {
         Ok(outcome) => Ok(outcome),
@@ -125,9 +130,10 @@ pub(super) fn forget_members(
         .collect()
 }
 
-struct Command<'a> {
-    memory: &'a Memory,
+pub(super) struct Command<'a> {
+    pub(super) memory: &'a Memory,
     quota_bytes: Option<u64>,
+    pub(super) index: u64,
 }
 
 impl Command<'_> {
@@ -153,7 +159,11 @@ impl Command<'_> {
         if let Some(checkpoint) = &request.lease_checkpoint {
             return Ok(self.lease_checkpoint(checkpoint));
         }
+        if let Some(outcome) = self.auth(request)? {
+            return Ok(outcome);
+        }
         self.gate(request)?;
+        self.permit(request)?;
         if let Some(put) = &request.put {
             self.put(put)
         } else if let Some(txn) = &request.txn {
@@ -174,7 +184,7 @@ impl Command<'_> {
         } else if let Some(revoke) = &request.lease_revoke {
             self.lease_revoke(revoke.id)
         } else {
-            // Users, roles and downgrades; or a command of a later program.
+            // Downgrades; or a command of a later program.
             Err(Stop::Refused(ApplyError::Unsupported))
         }
     }
@@ -201,7 +211,7 @@ impl Command<'_> {
         Writer::new(self.memory.base(), engine, &self.memory.leases)
     }
 
-    fn header(&self) -> Option<ResponseHeader> {
+    pub(super) fn header(&self) -> Option<ResponseHeader> {
         let revision = self.memory.head.revision;
         Some(ResponseHeader {
             revision,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -13,11 +14,13 @@ use super::generation::Generation;
 use super::memory::Memory;
 use super::shared::Shared;
 use super::{View, commit};
+use crate::auth::{TokenChange, Tokens};
 use crate::command::{self, ApplyError, Reply};
 use crate::consensus::{AppliedState, Committed, Fatal, LogId, Payload, StateMachine};
 use crate::engine::rocks::RocksOptions;
 use crate::engine::{Family, Opener, Span};
 use crate::keys::sys::Row;
+use crate::limits::TOKEN_TTL_DEFAULT;
 use crate::watch::{History, Hub};
 
 /// What a machine is made with.
@@ -31,6 +34,9 @@ pub struct MachineOptions {
     /// Bytes of recent changes kept in memory for watchers that fall behind; those that fall
     /// further behind read the disk. Default 32 MiB.
     pub watch_ring_bytes: usize,
+    /// How long a simple token holds after its last use. Default 5 minutes, as etcd. This member's
+    /// own: never stored.
+    pub token_ttl: Duration,
 }
 
 impl Default for MachineOptions {
@@ -39,6 +45,7 @@ impl Default for MachineOptions {
             opener: Arc::new(RocksOptions::default()),
             quota_bytes: Some(2 << 30),
             watch_ring_bytes: 32 << 20,
+            token_ttl: TOKEN_TTL_DEFAULT,
         }
     }
 }
@@ -58,6 +65,7 @@ impl Machine {
             opener,
             quota_bytes,
             watch_ring_bytes,
+            token_ttl,
         } = options;
         let generation = Generation::open(dir, &*opener)?;
         let memory = Memory::load(generation)?;
@@ -67,6 +75,7 @@ impl Machine {
                 hub: Hub::new(memory.head.revision, history, watch_ring_bytes),
                 gc_done: channel::Sender::new(memory.gc.done_revision),
                 lease_changes: channel::Sender::new(0),
+                tokens: Tokens::new(token_ttl),
                 failure: Mutex::new(None),
                 memory: RwLock::new(memory),
                 quota_bytes,
@@ -89,7 +98,7 @@ impl Machine {
         let outcome = match command::decode(bytes) {
             Ok(request) => {
                 let memory = self.shared.memory.read();
-                dispatch::decide(&memory, self.shared.quota_bytes, &request)?
+                dispatch::decide(&memory, self.shared.quota_bytes, log_id.index, &request)?
             }
             // The same bytes are as unreadable to every member.
             Err(error) => {
@@ -109,7 +118,7 @@ impl Machine {
     }
 
     /// Writes, remembers, tells; returns the revision afterwards.
-    fn commit(&self, log_id: LogId, effects: Effects) -> Result<i64, Fatal> {
+    fn commit(&self, log_id: LogId, mut effects: Effects) -> Result<i64, Fatal> {
         let is_compaction = effects.compact_revision.is_some();
         let is_lease_change = !effects.leases.is_empty();
         let (batch, head, generation) = {
@@ -121,6 +130,11 @@ impl Machine {
             .engine()
             .write(batch)
             .map_err(Fatal::at("apply::write"))?;
+        // Before the applied index moves: whoever has seen it there knows the token. Tokens are this
+        // member's own, like the queues of its watchers, so that their clock decides no outcome.
+        for change in std::mem::take(&mut effects.auth.tokens) {
+            self.shared.tokens.apply(change, Instant::now());
+        }
         let batch = {
             let mut memory = self.shared.memory.write();
             commit::remember(&mut memory, log_id, head, effects)
@@ -223,6 +237,10 @@ impl StateMachine for Machine {
         new.engine().flush().map_err(Fatal::at("apply::install"))?;
         new.make_current(&self.dir)?;
         let revision = loaded.head.revision;
+        // What happened to them in the entries that were skipped nobody knows.
+        self.shared
+            .tokens
+            .apply(TokenChange::ForgetAll, Instant::now());
         *self.shared.memory.write() = loaded;
         old.retire();
         self.shared.hub.reset(revision);

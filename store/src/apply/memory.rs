@@ -10,6 +10,7 @@ use proto_etcd::etcdserverpb::AlarmType;
 use proto_etcd::membershippb::Attributes;
 
 use super::generation::Generation;
+use crate::auth::{Change as AuthChange, State as Auth};
 use crate::consensus::{AppliedState, Fatal, LogId};
 use crate::engine::{Direction, Engine, Family, Reader, Span};
 use crate::keys::sys::{AlarmRow, Gc, Head, Row};
@@ -35,6 +36,8 @@ pub(super) struct Memory {
     pub(super) members: BTreeMap<u64, Attributes>,
     /// The version that all members understand.
     pub(super) cluster_version: Option<String>,
+    /// Users and roles.
+    pub(super) auth: Auth,
     /// The last entry applied.
     pub(super) applied: Option<LogId>,
     /// The last membership applied.
@@ -53,6 +56,7 @@ impl Memory {
             alarms: BTreeSet::new(),
             members: BTreeMap::new(),
             cluster_version: None,
+            auth: Auth::default(),
             applied: None,
             membership: None,
         };
@@ -90,6 +94,9 @@ impl Memory {
                 self.members.insert(id, attributes);
             }
             Row::ClusterVersion(version) => self.cluster_version = Some(version),
+            Row::Auth(head) => self.auth.apply(AuthChange::Head(head)),
+            Row::User(user) => self.auth.apply(AuthChange::SetUser(user)),
+            Row::Role(role) => self.auth.apply(AuthChange::SetRole(role)),
         }
     }
 

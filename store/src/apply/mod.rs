@@ -4,12 +4,14 @@
 //! applied index in it ([`commit`]), change the memory, tell the watchers. [`View`] reads from any
 //! thread. No clock, chance, map order or setting of this member decides what an entry changes.
 
+mod auth;
 mod commit;
 mod dispatch;
 mod gc;
 mod generation;
 mod machine;
 mod memory;
+mod permitted;
 mod quota;
 mod shared;
 mod view;

@@ -9,6 +9,7 @@ use proto_etcd::mvccpb::KeyValue;
 use tokio::sync::watch as channel;
 
 use super::memory::Memory;
+use crate::auth::Tokens;
 use crate::consensus::Fatal;
 use crate::engine::{Direction, Family, Span};
 use crate::keys;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) gc_done: channel::Sender<i64>,
     /// Counts changes of leases.
     pub(super) lease_changes: channel::Sender<u64>,
+    /// The tokens of users, this member's own.
+    pub(super) tokens: Tokens,
     /// What went wrong away from the machine's thread; the next entry meets it.
     pub(super) failure: Mutex<Option<Fatal>>,
     /// Bytes in use from which puts are told that the store is full; none is no limit.

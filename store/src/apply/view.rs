@@ -14,6 +14,7 @@ use tokio::sync::watch as channel;
 use super::dispatch;
 use super::memory::{self, Memory};
 use super::shared::Shared;
+use crate::command::ApplyError;
 use crate::consensus::{Fatal, LogId};
 use crate::engine::{Family, Reader, Span};
 use crate::keys;
@@ -43,6 +44,9 @@ pub enum ReadError {
     /// Compactions kept coming while it was read. Worth another try.
     #[error("compacted while it was read")]
     Busy,
+    /// Who asks may not see it.
+    #[error(transparent)]
+    Refused(#[from] ApplyError),
     /// The disk failed or holds what it must not: the member must stop.
     #[error(transparent)]
     Storage(#[from] Fatal),
@@ -74,7 +78,7 @@ pub struct LeaseView {
 /// See the module.
 #[derive(Clone)]
 pub struct View {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl View {
@@ -84,10 +88,20 @@ impl View {
 
     /// Answers a range request. The header holds the revision of the moment and nothing else.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, ReadError> {
+        self.range_if(request, |_| Ok(()))
+    }
+
+    /// The same, if `check` agrees with the state that is read.
+    pub(super) fn range_if(
+        &self,
+        request: &RangeRequest,
+        check: impl FnOnce(&Memory) -> Result<(), ApplyError>,
+    ) -> Result<RangeResponse, ReadError> {
         let (selected, generation);
         let snapshot;
         {
             let memory = self.shared.memory.read();
+            check(&memory)?;
             selected = range::select(request, &memory.base())?;
             generation = memory.generation.clone();
             // Taken while no compaction can start, so that no row goes before it is loaded.
@@ -98,10 +112,20 @@ impl View {
 
     /// Answers a transaction that only reads; the header as in [`View::range`].
     pub fn txn(&self, request: &TxnRequest) -> Result<TxnResponse, ReadError> {
+        self.txn_if(request, |_| Ok(()))
+    }
+
+    /// The same, if `check` agrees with the state that is read.
+    pub(super) fn txn_if(
+        &self,
+        request: &TxnRequest,
+        check: impl FnOnce(&Memory) -> Result<(), ApplyError>,
+    ) -> Result<TxnResponse, ReadError> {
         if !txn::is_read_only(request) {
             return Err(ReadError::NotReadOnly);
         }
         let memory = self.shared.memory.read();
+        check(&memory)?;
         let mut writer = Writer::new(memory.base(), memory.generation.engine(), &memory.leases);
         Ok(writer.txn(request)?)
     }

@@ -51,11 +51,62 @@ pub enum ApplyError {
     /// The command cannot be read.
     #[error("malformed command")]
     Malformed = 14,
+    /// There is no root user.
+    #[error("root user does not exist")]
+    RootUserNotExist = 15,
+    /// The root user does not have the root role.
+    #[error("root user does not have root role")]
+    RootRoleNotExist = 16,
+    /// A user of that name is there.
+    #[error("user name already exists")]
+    UserExists = 17,
+    /// Nobody said who asks, or which user.
+    #[error("user name is empty")]
+    UserEmpty = 18,
+    /// No user has that name.
+    #[error("user name not found")]
+    UserNotFound = 19,
+    /// A role of that name is there.
+    #[error("role name already exists")]
+    RoleExists = 20,
+    /// No role has that name.
+    #[error("role name not found")]
+    RoleNotFound = 21,
+    /// A role without a name.
+    #[error("role name is empty")]
+    RoleEmpty = 22,
+    /// No such user, or not its password.
+    #[error("authentication failed")]
+    AuthFailed = 23,
+    /// A grant without what to grant.
+    #[error("permission not given")]
+    PermissionNotGiven = 24,
+    /// The user may not do that.
+    #[error("permission denied")]
+    PermissionDenied = 25,
+    /// The user does not have that role.
+    #[error("role is not granted to the user")]
+    RoleNotGranted = 26,
+    /// The role does not have that permission.
+    #[error("permission is not granted to the role")]
+    PermissionNotGranted = 27,
+    /// Nobody has to say who they are.
+    #[error("authentication is not enabled")]
+    AuthNotEnabled = 28,
+    /// It would lock everybody out, or is no range of keys.
+    #[error("invalid auth management")]
+    InvalidAuthMgmt = 29,
+    /// Users or roles have changed since the asker was looked up. Worth another try with a new token.
+    #[error("revision of auth store is old")]
+    AuthOldRevision = 30,
+    /// A user without a password, or a password that no proposer sends.
+    #[error("password was given for no password user")]
+    NoPasswordUser = 31,
 }
 
 impl ApplyError {
     /// Every one of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 31] = [
         Self::KeyNotFound,
         Self::LeaseNotFound,
         Self::LeaseExists,
@@ -70,6 +121,23 @@ impl ApplyError {
         Self::MemberNotFound,
         Self::Unsupported,
         Self::Malformed,
+        Self::RootUserNotExist,
+        Self::RootRoleNotExist,
+        Self::UserExists,
+        Self::UserEmpty,
+        Self::UserNotFound,
+        Self::RoleExists,
+        Self::RoleNotFound,
+        Self::RoleEmpty,
+        Self::AuthFailed,
+        Self::PermissionNotGiven,
+        Self::PermissionDenied,
+        Self::RoleNotGranted,
+        Self::PermissionNotGranted,
+        Self::AuthNotEnabled,
+        Self::InvalidAuthMgmt,
+        Self::AuthOldRevision,
+        Self::NoPasswordUser,
     ];
 
     /// The number that travels.
@@ -160,7 +228,7 @@ mod tests {
     #[test]
     fn codes_are_unique_and_stable() {
         let codes: Vec<_> = ApplyError::ALL.into_iter().map(ApplyError::code).collect();
-        assert_eq!(codes, (1..=14).collect::<Vec<_>>());
+        assert_eq!(codes, (1..=31).collect::<Vec<_>>());
         assert_eq!(ApplyError::from_code(0), None);
         assert_eq!(ApplyError::from_code(7), Some(ApplyError::NoSpace));
     }

@@ -1,14 +1,15 @@
 //! Turns flags' texts into [`Config`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base::logging::Format;
 
 use super::cluster::InitialCluster;
 use super::flags::Values;
 use super::{
-    AutoCompaction, ClusterState, Config, ConfigError, KeepAlive, Logging, TlsFiles, TlsPolicy,
-    check,
+    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, KeepAlive, Logging, TlsFiles,
+    TlsPolicy, check,
 };
 use crate::limits;
 
@@ -23,6 +24,11 @@ impl Config {
             AutoCompaction::Off
         });
         let mut config = Self::assemble(values, auto_compaction);
+        match AuthToken::parse(values.text("auth-token")) {
+            Ok(kind) => config.auth_token = kind,
+            Err(fault) => faults.push(fault),
+        }
+        config.bcrypt_cost = check::bcrypt_cost(values, &mut warnings);
         check::log_format(values, &mut faults);
         check::config(&config, &mut warnings, &mut faults);
         config.warnings = warnings;
@@ -93,6 +99,9 @@ impl Config {
                 only_1_2: values.text("tls-max-version") == "TLS1.2",
                 cipher_suites: values.list("cipher-suites"),
             },
+            auth_token: AuthToken::Off,
+            auth_token_ttl: auth_token_ttl(values),
+            bcrypt_cost: limits::BCRYPT_COST_DEFAULT,
             logging: logging(values),
             warnings: Vec::new(),
             advertise_peer_urls,
@@ -113,6 +122,14 @@ fn path(values: &Values, name: &str) -> Option<PathBuf> {
     Some(values.text(name))
         .filter(|text| !text.is_empty())
         .map(PathBuf::from)
+}
+
+/// 0 means the default, as in etcd.
+fn auth_token_ttl(values: &Values) -> Duration {
+    match values.unsigned("auth-token-ttl") {
+        0 => limits::TOKEN_TTL_DEFAULT,
+        seconds => Duration::from_secs(seconds).min(limits::TOKEN_TTL_MAX),
+    }
 }
 
 fn tls_files(values: &Values, side: &str) -> TlsFiles {

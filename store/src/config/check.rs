@@ -60,6 +60,25 @@ pub(super) fn auto_compaction(values: &Values) -> Result<AutoCompaction, String>
     }
 }
 
+/// `--bcrypt-cost`; etcd takes its default in the place of one that is none.
+pub(super) fn bcrypt_cost(values: &Values, warnings: &mut Vec<String>) -> u32 {
+    let given = values.unsigned("bcrypt-cost");
+    let range = limits::BCRYPT_COST_MIN..=limits::BCRYPT_COST_MAX;
+    match u32::try_from(given)
+        .ok()
+        .filter(|cost| range.contains(cost))
+    {
+        Some(cost) => cost,
+        None => {
+            let default = limits::BCRYPT_COST_DEFAULT;
+            warnings.push(format!(
+                "use default bcrypt cost {default} instead of the invalid given cost {given}"
+            ));
+            default
+        }
+    }
+}
+
 /// Everything else.
 pub(super) fn config(config: &Config, warnings: &mut Vec<String>, faults: &mut Vec<String>) {
     urls(config, faults);

@@ -4,6 +4,7 @@
 //! Order of precedence, as etcd's: flag, then `ETCD_<FLAG>`, then the default. A flag given twice
 //! keeps the last value.
 
+mod auth_token;
 mod build;
 mod check;
 mod cluster;
@@ -15,6 +16,7 @@ mod url;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::auth_token::{AuthToken, JwtOptions};
 pub use self::cluster::InitialCluster;
 pub use self::help::usage;
 pub use self::url::{Scheme, Url, UrlError};
@@ -166,6 +168,12 @@ pub struct Config {
     pub peer_tls: TlsFiles,
     /// Both sides.
     pub tls_policy: TlsPolicy,
+    /// `--auth-token`: the kind of tokens that users get. The same on every member.
+    pub auth_token: AuthToken,
+    /// `--auth-token-ttl`: how long a simple token holds after its last use.
+    pub auth_token_ttl: Duration,
+    /// `--bcrypt-cost`, from 4 to 31: what hashing a password costs; twice as much with each step.
+    pub bcrypt_cost: u32,
     /// `--log-level`, `--log-format`.
     pub logging: Logging,
     /// What was given and has no effect here, to be logged at start.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AutoCompaction, Config, ConfigError, Invocation};
+use super::{AuthToken, AutoCompaction, Config, ConfigError, Invocation};
 
 fn parse(args: &[&str]) -> Result<Config, ConfigError> {
     parse_with(args, &[])
@@ -259,7 +259,7 @@ fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
         "--max-wals=3",
         "--backend-batch-limit=5",
         "--snapshot=1",
-        "--bcrypt-cost=4",
+        "--bcrypt-cost=3",
     ] {
         let config = parse(&["--name=a", flag]).unwrap();
         assert_eq!(config.warnings.len(), 1, "{flag}: {:?}", config.warnings);
@@ -273,6 +273,30 @@ fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
     ])
     .unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn settings_of_users_are_read() {
+    let config = parse(&["--name=a"]).unwrap();
+    assert_eq!(config.auth_token, AuthToken::Simple);
+    assert_eq!(config.auth_token_ttl, Duration::from_secs(300));
+    assert_eq!(config.bcrypt_cost, 10);
+    let flags = [
+        "--name=a",
+        "--auth-token=",
+        "--auth-token-ttl=7",
+        "--bcrypt-cost=4",
+    ];
+    let config = parse(&flags).unwrap();
+    assert_eq!(config.auth_token, AuthToken::Off);
+    assert_eq!(config.auth_token_ttl, Duration::from_secs(7));
+    assert_eq!(config.bcrypt_cost, 4);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let odd = parse(&["--name=a", "--auth-token-ttl=0", "--bcrypt-cost=99"]).unwrap();
+    assert_eq!(odd.auth_token_ttl, Duration::from_secs(300));
+    assert_eq!(odd.bcrypt_cost, 10);
+    let error = parse(&["--auth-token=jwt"]).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
 }
 
 #[test]

@@ -23,6 +23,9 @@
 //!                      alarm               version: u8 = 1
 //! 7 | member: u64 BE   member attributes   version: u8 = 1 | membershippb.Attributes
 //! 8                    cluster version     version: u8 = 1 | text
+//! 9                    auth                version: u8 = 1 | enabled: u8 (0, 1) | revision: u64 BE
+//! 10 | name            user                version: u8 = 1 | authpb.User, its password hashed
+//! 11 | name            role                version: u8 = 1 | authpb.Role
 //! ```
 //! A reader refuses a version that it does not know. Nothing that belongs to one member alone may
 //! be stored here: rows travel to other members in snapshots.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use proto_etcd::authpb::{Role, User};
 use proto_etcd::membershippb::Attributes;
 
 use super::Damaged;
@@ -17,6 +18,9 @@ const LEASE: u8 = 5;
 const ALARM: u8 = 6;
 const MEMBER: u8 = 7;
 const CLUSTER_VERSION: u8 = 8;
+const AUTH: u8 = 9;
+const USER: u8 = 10;
+const ROLE: u8 = 11;
 
 /// Where the key-value state stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,24 @@ pub struct AlarmRow {
     pub member_id: u64,
 }
 
+/// Where users and roles stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthRow {
+    /// Whether requests must say who sends them.
+    pub is_enabled: bool,
+    /// Counts changes, from 1 on, as etcd counts.
+    pub revision: u64,
+}
+
+impl Default for AuthRow {
+    fn default() -> Self {
+        Self {
+            is_enabled: false,
+            revision: 1,
+        }
+    }
+}
+
 /// One row, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
@@ -85,6 +107,12 @@ pub enum Row {
     Member(u64, Attributes),
     /// The version that every member of the cluster understands.
     ClusterVersion(String),
+    /// See [`AuthRow`].
+    Auth(AuthRow),
+    /// A user, by name.
+    User(User),
+    /// A role, by name.
+    Role(Role),
 }
 
 impl Row {
@@ -99,6 +127,9 @@ impl Row {
             Self::Alarm(alarm) => alarm_key(*alarm),
             Self::Member(id, _) => member_key(*id),
             Self::ClusterVersion(_) => vec![CLUSTER_VERSION],
+            Self::Auth(_) => vec![AUTH],
+            Self::User(user) => user_key(&user.name),
+            Self::Role(role) => role_key(&role.name),
         }
     }
 
@@ -129,6 +160,12 @@ impl Row {
             Self::Alarm(_) => {}
             Self::Member(_, attributes) => out.extend(attributes.encode_to_vec()),
             Self::ClusterVersion(version) => out.extend(version.as_bytes()),
+            Self::Auth(auth) => {
+                out.push(u8::from(auth.is_enabled));
+                out.extend(auth.revision.to_be_bytes());
+            }
+            Self::User(user) => out.extend(user.encode_to_vec()),
+            Self::Role(role) => out.extend(role.encode_to_vec()),
         }
         out
     }
@@ -188,10 +225,31 @@ impl Row {
                     text.map_err(|_| Damaged::new("cluster version", "not UTF-8"))?,
                 )
             }
+            AUTH => Self::Auth(parse_auth(&body)?),
+            USER => {
+                let user = User::decode(body).map_err(|_| Damaged::new("user", "bad user"))?;
+                check_name("user", suffix, &user.name)?;
+                Self::User(user)
+            }
+            ROLE => {
+                let role = Role::decode(body).map_err(|_| Damaged::new("role", "bad role"))?;
+                check_name("role", suffix, &role.name)?;
+                Self::Role(role)
+            }
             _ => return Err(Damaged::new("sys", "unknown ordinal")),
         };
         Ok(row)
     }
+}
+
+/// The key of a user's row.
+pub fn user_key(name: &[u8]) -> Vec<u8> {
+    with_suffix(USER, name)
+}
+
+/// The key of a role's row.
+pub fn role_key(name: &[u8]) -> Vec<u8> {
+    with_suffix(ROLE, name)
 }
 
 /// The key of a lease's row.
@@ -209,6 +267,30 @@ pub fn alarm_key(alarm: AlarmRow) -> Vec<u8> {
     let mut suffix = alarm.alarm.to_be_bytes().to_vec();
     suffix.extend(alarm.member_id.to_be_bytes());
     with_suffix(ALARM, &suffix)
+}
+
+fn parse_auth(body: &[u8]) -> Result<AuthRow, Damaged> {
+    let fault = |fault| Damaged::new("auth", fault);
+    let (is_enabled, revision) = body.split_first().ok_or(fault("too short"))?;
+    let is_enabled = match is_enabled {
+        0 => false,
+        1 => true,
+        _ => return Err(fault("neither on nor off")),
+    };
+    let revision = <[u8; 8]>::try_from(revision).map_err(|_| fault("revision of wrong length"))?;
+    Ok(AuthRow {
+        is_enabled,
+        revision: u64::from_be_bytes(revision),
+    })
+}
+
+/// The name stands in the key and in the value: one that differs would be two users.
+fn check_name(kind: &'static str, key: &[u8], name: &[u8]) -> Result<(), Damaged> {
+    if key == name {
+        Ok(())
+    } else {
+        Err(Damaged::new(kind, "another name in its key"))
+    }
 }
 
 fn parse_alarm(suffix: &[u8]) -> Result<AlarmRow, Damaged> {

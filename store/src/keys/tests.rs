@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+use proto_etcd::authpb::{Permission, Role, User, UserAddOptions, permission::Type};
 use proto_etcd::membershippb::Attributes;
 use proto_etcd::mvccpb::KeyValue;
 
 use super::{
     live, rev,
-    sys::{AlarmRow, Gc, Head, LeaseRow, Row},
+    sys::{AlarmRow, AuthRow, Gc, Head, LeaseRow, Row},
 };
 use crate::consensus::LogId;
 use crate::mvcc::{Live, Revision};
@@ -120,6 +121,56 @@ fn sys_rows_keep_their_bytes() {
     .assert_eq(&text.concat());
     for row in rows {
         assert_eq!(Row::parse(&row.key(), &Bytes::from(row.value())), Ok(row));
+    }
+}
+
+#[test]
+fn auth_rows_keep_their_bytes() {
+    let rows = [
+        Row::Auth(AuthRow {
+            is_enabled: true,
+            revision: 258,
+        }),
+        Row::User(User {
+            name: Bytes::from_static(b"ann"),
+            password: Bytes::from_static(b"$2a$"),
+            roles: vec!["r".into()],
+            options: Some(UserAddOptions { no_password: false }),
+        }),
+        Row::Role(Role {
+            name: Bytes::from_static(b"r"),
+            key_permission: vec![Permission {
+                perm_type: Type::Readwrite as i32,
+                key: Bytes::from_static(b"a"),
+                range_end: Bytes::from_static(b"\0"),
+            }],
+        }),
+    ];
+    let text: Vec<_> = rows
+        .iter()
+        .map(|row| format!("{} = {}\n", hex(&row.key()), hex(&row.value())))
+        .collect();
+    expect![[r#"
+        09 = 01010000000000000102
+        0a616e6e = 010a03616e6e1204243261241a01722200
+        0b72 = 010a0172120808021201611a0100
+    "#]]
+    .assert_eq(&text.concat());
+    for row in rows {
+        assert_eq!(Row::parse(&row.key(), &Bytes::from(row.value())), Ok(row));
+    }
+}
+
+#[test]
+fn auth_rows_that_contradict_themselves_are_refused() {
+    let role = Row::Role(Role {
+        name: Bytes::from_static(b"r"),
+        key_permission: Vec::new(),
+    });
+    let other = super::sys::role_key(b"s");
+    assert!(Row::parse(&other, &Bytes::from(role.value())).is_err());
+    for value in [&b"\x01\x02\0\0\0\0\0\0\0\x01"[..], b"\x01\x01\0", b"\x01"] {
+        assert!(Row::parse(b"\x09", &Bytes::copy_from_slice(value)).is_err());
     }
 }
 

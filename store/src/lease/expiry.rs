@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::View;
+use crate::auth::check::own_header;
 use crate::command;
 use crate::consensus::{Consensus, LeaderCalls, ReadError, Status};
 use crate::limits;
@@ -288,6 +289,8 @@ impl Lessor {
             return;
         };
         let request = InternalRaftRequest {
+            // Whatever keys hang on it: nobody's right keeps a lease alive.
+            header: Some(own_header()),
             lease_revoke: Some(LeaseRevokeRequest { id }),
             ..Default::default()
         };

@@ -12,6 +12,7 @@ use proto_etcd::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
+use super::identity::Caller;
 use super::status::Error;
 use crate::config::Url;
 use crate::consensus::membership::member_id;
@@ -122,8 +123,10 @@ impl Service for Cluster {
         &self,
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         let peer_urls = peer_urls(&request.peer_ur_ls)?;
+        self.0.require_admin(&caller).await?;
         // The time makes the id a new one, also for a member that comes back after its removal.
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -151,6 +154,7 @@ impl Service for Cluster {
         &self,
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         let change = MembershipChange::Remove(request.into_inner().id);
         self.check_started(&change)?;
         self.change(change).await?;
@@ -164,6 +168,7 @@ impl Service for Cluster {
         &self,
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         let request = request.into_inner();
         let peer_urls = peer_urls(&request.peer_ur_ls)?;
         self.change(MembershipChange::Update {
@@ -181,9 +186,11 @@ impl Service for Cluster {
         &self,
         request: Request<MemberListRequest>,
     ) -> Result<Response<MemberListResponse>, Status> {
+        let caller = Caller::of(&request);
         if request.into_inner().linearizable {
             self.0.linearize().await?;
         }
+        self.0.require_user(&caller).await?;
         Ok(Response::new(MemberListResponse {
             header: self.header(),
             members: self.list(),
@@ -194,6 +201,7 @@ impl Service for Cluster {
         &self,
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         self.change(MembershipChange::Promote(request.into_inner().id))
             .await?;
         Ok(Response::new(MemberPromoteResponse {

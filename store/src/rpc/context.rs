@@ -7,11 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prost::Message;
 use proto_etcd::etcdserverpb::alarm_request::AlarmAction;
 use proto_etcd::etcdserverpb::{
-    AlarmRequest, AlarmResponse, AlarmType, InternalRaftRequest, RequestHeader, ResponseHeader,
+    AlarmRequest, AlarmResponse, AlarmType, InternalRaftRequest, ResponseHeader,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::identity::Authenticator;
 use super::status::Error;
 use crate::apply::View;
 use crate::command::{self, ApplyError, Reply};
@@ -64,6 +65,8 @@ pub struct Context {
     pub ids: Ids,
     /// The bounds.
     pub limits: Limits,
+    /// How users prove who they are.
+    pub auth: Authenticator,
     /// True while nobody has led for three election timeouts.
     pub leaderless: watch::Receiver<bool>,
     /// The member's end; open streams end with it.
@@ -89,6 +92,8 @@ pub struct Parts {
     /// See [`Context`].
     pub limits: Limits,
     /// See [`Context`].
+    pub auth: Authenticator,
+    /// See [`Context`].
     pub leaderless: watch::Receiver<bool>,
     /// See [`Context`].
     pub stop: CancellationToken,
@@ -104,6 +109,7 @@ impl Context {
             metrics,
             ids,
             limits,
+            auth,
             leaderless,
             stop,
         } = parts;
@@ -123,6 +129,7 @@ impl Context {
             metrics,
             ids,
             limits,
+            auth,
             leaderless,
             stop,
             ranges: Arc::new(Semaphore::new(limits::RANGES_IN_FLIGHT_MAX)),
@@ -176,7 +183,8 @@ impl Context {
         }
     }
 
-    /// Replicates a command and returns the answer that apply gave.
+    /// Replicates a command and returns the answer that apply gave. The header says in whose name; a
+    /// command without one is the store's own and may do what no right is asked for.
     pub async fn propose<M: Message + Default>(
         &self,
         request: InternalRaftRequest,
@@ -205,10 +213,7 @@ impl Context {
     }
 
     async fn replicate(&self, mut request: InternalRaftRequest) -> Result<Reply, Error> {
-        request.header = Some(RequestHeader {
-            id: self.new_id(),
-            ..Default::default()
-        });
+        request.header.get_or_insert_default().id = self.new_id();
         let command = command::encode(&request);
         if command.len() > self.limits.max_request_bytes {
             return Err(Error::RequestTooLarge);

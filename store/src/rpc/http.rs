@@ -143,7 +143,7 @@ async fn probe(context: &Context, serializable: bool) -> Result<(), Error> {
         keys_only: true,
         ..Default::default()
     };
-    read_range(context, request).await.map(drop)
+    read_range(context, None, request).await.map(drop)
 }
 
 async fn report(

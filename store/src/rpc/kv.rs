@@ -14,16 +14,18 @@ use proto_etcd::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
+use super::identity::Caller;
 use super::status::Error;
 use super::{check, range_stream};
-use crate::apply::{put_cost, txn_cost};
+use crate::apply::{View, put_cost, txn_cost};
+use crate::auth::Identity;
 use crate::limits;
 
 /// See the module.
 pub(super) struct Kv(pub(super) Arc<Context>);
 
 impl Kv {
-    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
+    async fn range(&self, caller: &Caller, request: RangeRequest) -> Result<RangeResponse, Error> {
         check::range(&request)?;
         if !request.serializable {
             // The gate lets a learner's ranges through, because it may answer these here.
@@ -32,19 +34,21 @@ impl Kv {
             }
             self.0.linearize().await?;
         }
-        let mut response = read_range(&self.0, request).await?;
+        let identity = self.0.identify(caller).await?;
+        let mut response = read_range(&self.0, Some(identity), request).await?;
         self.0.complete(&mut response.header);
         Ok(response)
     }
 
-    async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
+    async fn txn(&self, caller: &Caller, request: TxnRequest) -> Result<TxnResponse, Error> {
         check::txn(&request, self.0.limits.max_txn_ops)?;
         let mut response = if crate::mvcc::txn::is_read_only(&request) {
             if !is_serializable(&request) {
                 self.0.linearize().await?;
             }
+            let identity = self.0.identify(caller).await?;
             self.0
-                .off_reactor(move |view| view.txn(&request))
+                .off_reactor(move |view| view.txn_for(&identity, &request))
                 .await?
                 .map_err(Error::from)?
         } else {
@@ -53,13 +57,18 @@ impl Kv {
                 txn: Some(request),
                 ..Default::default()
             };
-            self.0.propose::<TxnResponse>(request).await?
+            self.0.propose_for::<TxnResponse>(caller, request).await?
         };
         self.0.complete(&mut response.header);
         Ok(response)
     }
 
-    async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse, Error> {
+    async fn compact(
+        &self,
+        caller: &Caller,
+        request: CompactionRequest,
+    ) -> Result<CompactionResponse, Error> {
+        self.0.require_admin(caller).await?;
         let (physical, revision) = (request.physical, request.revision);
         let request = InternalRaftRequest {
             compaction: Some(request),
@@ -74,20 +83,24 @@ impl Kv {
     }
 }
 
-/// Reads a range from the applied state: a few keys in place, more on another thread.
+/// Reads a range from the applied state: a few keys in place, more on another thread. Without an
+/// identity it is the store itself that asks.
 pub(super) async fn read_range(
     context: &Context,
+    identity: Option<Identity>,
     request: RangeRequest,
 ) -> Result<RangeResponse, Error> {
     context.metrics.ranges.inc();
     let is_small = request.range_end.is_empty()
         || (1..=limits::RANGE_INLINE_KEYS_MAX).contains(&request.limit) && request.sort_order == 0;
+    let read = move |view: &View| match &identity {
+        Some(identity) => view.range_for(identity, &request),
+        None => view.range(&request),
+    };
     let result = if is_small {
-        context.view.range(&request)
+        read(&context.view)
     } else {
-        context
-            .off_reactor(move |view| view.range(&request))
-            .await?
+        context.off_reactor(read).await?
     };
     result.map_err(Error::from)
 }
@@ -105,7 +118,8 @@ impl Service for Kv {
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
         let started = Instant::now();
-        let result = Self::range(self, request.into_inner()).await;
+        let caller = Caller::of(&request);
+        let result = Self::range(self, &caller, request.into_inner()).await;
         self.0.metrics.request("Range", started, result.is_ok());
         Ok(Response::new(result?))
     }
@@ -117,18 +131,19 @@ impl Service for Kv {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::range_stream(&request)?;
         if !request.serializable {
             self.0.linearize().await?;
         }
-        Ok(Response::new(Box::pin(range_stream::chunks(
-            self.0.clone(),
-            request,
-        ))))
+        let identity = self.0.identify(&caller).await?;
+        let chunks = range_stream::chunks(self.0.clone(), identity, request);
+        Ok(Response::new(Box::pin(chunks)))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         // As in etcd, the room is asked for first.
         self.0.reserve(put_cost(&request)).await?;
@@ -138,7 +153,7 @@ impl Service for Kv {
             put: Some(request),
             ..Default::default()
         };
-        let result = self.0.propose::<PutResponse>(request).await;
+        let result = self.0.propose_for::<PutResponse>(&caller, request).await;
         self.0.metrics.request("Put", started, result.is_ok());
         let mut response = result?;
         self.0.complete(&mut response.header);
@@ -149,6 +164,7 @@ impl Service for Kv {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::delete(&request)?;
         let started = Instant::now();
@@ -156,7 +172,8 @@ impl Service for Kv {
             delete_range: Some(request),
             ..Default::default()
         };
-        let result = self.0.propose::<DeleteRangeResponse>(request).await;
+        let proposed = self.0.propose_for::<DeleteRangeResponse>(&caller, request);
+        let result = proposed.await;
         self.0
             .metrics
             .request("DeleteRange", started, result.is_ok());
@@ -167,7 +184,8 @@ impl Service for Kv {
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         let started = Instant::now();
-        let result = Self::txn(self, request.into_inner()).await;
+        let caller = Caller::of(&request);
+        let result = Self::txn(self, &caller, request.into_inner()).await;
         self.0.metrics.request("Txn", started, result.is_ok());
         Ok(Response::new(result?))
     }
@@ -177,7 +195,8 @@ impl Service for Kv {
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
         let started = Instant::now();
-        let result = Self::compact(self, request.into_inner()).await;
+        let caller = Caller::of(&request);
+        let result = Self::compact(self, &caller, request.into_inner()).await;
         self.0
             .metrics
             .request("Compaction", started, result.is_ok());

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::context::Context;
 use super::gate::requires_leader;
+use super::identity::Caller;
 use super::status::Error;
 use crate::limits;
 
@@ -31,6 +32,7 @@ impl Service for Lease {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
+        let caller = Caller::of(&request);
         let mut request = request.into_inner();
         if request.id == 0 {
             // Positive, as etcd's: other tools print it as a hexadecimal number.
@@ -38,18 +40,20 @@ impl Service for Lease {
                 .unwrap_or(1)
                 .max(1);
         }
-        if request.ttl > limits::LEASE_TTL_MAX_SECONDS {
-            return Err(Error::LeaseTtlTooLarge.into());
-        }
         // Settled before it is replicated: members need not have the same settings.
         request.ttl = request.ttl.max(self.0.limits.lease_ttl_min_seconds);
         self.0.reserve(LEASE_COST_BYTES).await?;
+        self.0.require_user(&caller).await?;
+        if request.ttl > limits::LEASE_TTL_MAX_SECONDS {
+            return Err(Error::LeaseTtlTooLarge.into());
+        }
         let started = Instant::now();
         let request = InternalRaftRequest {
             lease_grant: Some(request),
             ..Default::default()
         };
-        let result = self.0.propose::<LeaseGrantResponse>(request).await;
+        let proposed = self.0.propose_for::<LeaseGrantResponse>(&caller, request);
+        let result = proposed.await;
         self.0
             .metrics
             .request("LeaseGrant", started, result.is_ok());
@@ -63,12 +67,15 @@ impl Service for Lease {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let caller = Caller::of(&request);
+        self.0.require_user(&caller).await?;
         let started = Instant::now();
         let request = InternalRaftRequest {
             lease_revoke: Some(request.into_inner()),
             ..Default::default()
         };
-        let result = self.0.propose::<LeaseRevokeResponse>(request).await;
+        let proposed = self.0.propose_for::<LeaseRevokeResponse>(&caller, request);
+        let result = proposed.await;
         self.0
             .metrics
             .request("LeaseRevoke", started, result.is_ok());
@@ -88,6 +95,7 @@ impl Service for Lease {
         let requires_leader = requires_leader(&request.metadata().clone().into_headers());
         let session = Session {
             context: self.0.clone(),
+            caller: Caller::of(&request),
             requests: request.into_inner(),
             requires_leader,
             ended: false,
@@ -103,24 +111,28 @@ impl Service for Lease {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
+        let identity = self.0.require_user(&caller).await?;
         let answer = self.0.lessor.time_to_live(request.id, request.keys).await;
         let mut response = answer.map_err(Error::from)?;
+        if request.keys && self.0.view.auth().is_enabled {
+            // The leader may know of a key, or of a lost right, that this member has not seen yet.
+            self.0.linearize().await?;
+            let checked = self.0.view.check_lease_keys(&identity, &response.keys);
+            checked.map_err(Error::from)?;
+        }
         self.0.complete(&mut response.header);
         Ok(Response::new(response))
     }
 
     async fn lease_leases(
         &self,
-        _: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let leases = self
-            .0
-            .view
-            .leases()
-            .into_iter()
-            .map(|id| LeaseStatus { id })
-            .collect();
+        let identity = self.0.identify(&Caller::of(&request)).await?;
+        let ids = self.0.view.leases_for(&identity).map_err(Error::from)?;
+        let leases = ids.into_iter().map(|id| LeaseStatus { id }).collect();
         Ok(Response::new(LeaseLeasesResponse {
             header: Some(self.0.header()),
             leases,
@@ -131,6 +143,7 @@ impl Service for Lease {
 /// One client's stream of renewals: one answer for each, in order.
 struct Session {
     context: Arc<Context>,
+    caller: Caller,
     requests: Streaming<LeaseKeepAliveRequest>,
     requires_leader: bool,
     ended: bool,
@@ -164,11 +177,21 @@ impl Session {
         // The header comes before the renewal: a revision after it could be one at which the lease
         // is gone, and the answer would seem to say that it was still there.
         let header = Some(self.context.header());
-        let ttl = match self.context.lessor.keep_alive(id).await {
+        let ttl = match renew(&self.context, &self.caller, id).await {
             Ok(ttl) => ttl,
-            Err(error) => return Some(Err(Error::from(error).into())),
+            Err(error) => return Some(Err(error.into())),
         };
         self.context.metrics.leases_renewed.inc();
         Some(Ok(LeaseKeepAliveResponse { header, id, ttl }))
     }
+}
+
+async fn renew(context: &Context, caller: &Caller, id: i64) -> Result<i64, Error> {
+    if context.view.auth().is_enabled {
+        let identity = context.identify(caller).await?;
+        // A key that was hung on the lease a moment ago counts.
+        context.linearize().await?;
+        context.view.check_renewal(&identity, id)?;
+    }
+    Ok(context.lessor.keep_alive(id).await?)
 }

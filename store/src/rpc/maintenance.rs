@@ -15,6 +15,7 @@ use proto_etcd::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
+use super::identity::Caller;
 use super::status::Error;
 use crate::config::{CLUSTER_VERSION, ETCD_VERSION};
 use crate::limits;
@@ -28,8 +29,10 @@ impl Service for Maintenance {
         &self,
         request: Request<AlarmRequest>,
     ) -> Result<Response<AlarmResponse>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         let mut response = if request.action() == AlarmAction::Get {
+            self.0.require_user(&caller).await?;
             // What etcd reads by a log entry of its own, a read index gives as well.
             self.0.linearize().await?;
             let mut alarms = self.0.view.alarms();
@@ -40,17 +43,24 @@ impl Service for Maintenance {
                 alarms,
             }
         } else {
+            self.0.require_admin(&caller).await?;
             let request = InternalRaftRequest {
                 alarm: Some(request),
                 ..Default::default()
             };
-            self.0.propose::<AlarmResponse>(request).await?
+            self.0
+                .propose_for::<AlarmResponse>(&caller, request)
+                .await?
         };
         self.0.complete(&mut response.header);
         Ok(Response::new(response))
     }
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        self.0.require_user(&Caller::of(&request)).await?;
         let status = self.0.consensus.status();
         let (total, in_use) = self
             .0
@@ -87,8 +97,9 @@ impl Service for Maintenance {
 
     async fn defragment(
         &self,
-        _: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         tracing::info!("starting defragment");
         self.0
             .off_reactor(|view| view.defragment())
@@ -98,7 +109,8 @@ impl Service for Maintenance {
         Ok(Response::new(DefragmentResponse::default()))
     }
 
-    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         let (hash, revision) = self
             .0
             .off_reactor(|view| view.hash())
@@ -114,6 +126,7 @@ impl Service for Maintenance {
         &self,
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         let revision = request.into_inner().revision;
         let hashed = self
             .0
@@ -132,8 +145,9 @@ impl Service for Maintenance {
 
     async fn snapshot(
         &self,
-        _: Request<SnapshotRequest>,
+        request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         Err(Error::Unsupported("snapshots in etcd's file format are not supported yet").into())
     }
 
@@ -141,6 +155,7 @@ impl Service for Maintenance {
         &self,
         request: Request<MoveLeaderRequest>,
     ) -> Result<Response<MoveLeaderResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         let target = request.into_inner().target_id;
         let status = self.0.consensus.status();
         if !status.is_leader() {
@@ -162,8 +177,9 @@ impl Service for Maintenance {
 
     async fn downgrade(
         &self,
-        _: Request<DowngradeRequest>,
+        request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
+        self.0.require_admin(&Caller::of(&request)).await?;
         Err(Error::Unsupported("downgrades are not supported").into())
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod cluster;
 mod gate;
 mod http;
+mod identity;
 mod kv;
 mod lease;
 mod maintenance;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use context::{Context, Ids, Limits, Parts};
 pub use http::{health_routes, metrics_routes, version_routes};
+pub use identity::{Authenticator, CommonName};
 pub use services::{grpc_routes, not_found};
 
 pub(crate) use gate::{Method, Shape};

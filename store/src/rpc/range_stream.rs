@@ -11,11 +11,14 @@ use tonic::Status;
 use super::context::Context;
 use super::kv::read_range;
 use super::status::Error;
+use crate::auth::Identity;
 use crate::limits;
 
 /// Where a stream stands.
 struct Cursor {
     context: Arc<Context>,
+    /// Whose right is looked at for each chunk.
+    identity: Identity,
     /// The next chunk's request; its revision is pinned by the first answer.
     request: RangeRequest,
     /// Keys still allowed by the client's limit.
@@ -28,6 +31,7 @@ struct Cursor {
 /// The chunks of `request`, which has passed `check::range_stream`.
 pub(super) fn chunks(
     context: Arc<Context>,
+    identity: Identity,
     mut request: RangeRequest,
 ) -> impl Stream<Item = Result<RangeStreamResponse, Status>> + Send {
     let left = if request.limit > 0 {
@@ -44,6 +48,7 @@ pub(super) fn chunks(
     request.sort_target = 0;
     let cursor = Cursor {
         context,
+        identity,
         request,
         left,
         sent: 0,
@@ -67,7 +72,8 @@ pub(super) fn chunks(
 
 impl Cursor {
     async fn next(&mut self) -> Result<RangeResponse, Error> {
-        let mut response = read_range(&self.context, self.request.clone()).await?;
+        let identity = Some(self.identity.clone());
+        let mut response = read_range(&self.context, identity, self.request.clone()).await?;
         let header_revision = response.header.take().map_or(0, |header| header.revision);
         if self.revision == 0 {
             self.revision = header_revision;

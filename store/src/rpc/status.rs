@@ -4,6 +4,8 @@
 use tonic::{Code, Status};
 
 use crate::apply::ReadError;
+use crate::auth::jwt::JwtError;
+use crate::auth::password::PasswordError;
 use crate::command::ApplyError;
 use crate::consensus::{self, Fatal, MembershipError, ProposeError};
 
@@ -115,15 +117,63 @@ pub enum Error {
     /// The target cannot lead.
     #[error("bad leader transferee")]
     BadTransferee,
-    /// There are no users.
-    #[error("authentication is not enabled")]
-    AuthNotEnabled,
+    /// There is no root user.
+    #[error("root user does not exist")]
+    RootUserNotExist,
+    /// The root user does not have the root role.
+    #[error("root user does not have root role")]
+    RootRoleNotExist,
+    /// A user of that name is there.
+    #[error("user name already exists")]
+    UserExists,
+    /// Nobody said who asks, or which user.
+    #[error("user name is empty")]
+    UserEmpty,
     /// No such user.
     #[error("user name not found")]
     UserNotFound,
+    /// A role of that name is there.
+    #[error("role name already exists")]
+    RoleExists,
     /// No such role.
     #[error("role name not found")]
     RoleNotFound,
+    /// A role without a name.
+    #[error("role name is empty")]
+    RoleEmpty,
+    /// No such user, or not its password.
+    #[error("authentication failed, invalid user ID or password")]
+    AuthFailed,
+    /// A grant without what to grant.
+    #[error("permission not given")]
+    PermissionNotGiven,
+    /// The user may not do that.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// The user does not have that role.
+    #[error("role is not granted to the user")]
+    RoleNotGranted,
+    /// The role does not have that permission.
+    #[error("permission is not granted to the role")]
+    PermissionNotGranted,
+    /// Nobody has to say who they are.
+    #[error("authentication is not enabled")]
+    AuthNotEnabled,
+    /// A token that stands for nobody, or no longer.
+    #[error("invalid auth token")]
+    InvalidAuthToken,
+    /// It would lock everybody out, or is no range of keys.
+    #[error("invalid auth management")]
+    InvalidAuthMgmt,
+    /// Users or roles have changed since the user was looked up.
+    #[error("revision of auth store is old")]
+    AuthOldRevision,
+    /// A user without a password was to be known by one.
+    #[error("auth: authentication failed, password was given for no password user")]
+    NoPasswordUser,
+    /// A password that is too long, or a token that cannot be made: in the words of what refused it.
+    #[error("{0}")]
+    Refused(String),
     /// A streamed range in an order of its own.
     #[error("RangeStream does not support custom sort orders")]
     StreamSort,
@@ -150,7 +200,15 @@ impl Error {
             | Self::DuplicateKey
             | Self::InvalidSortOption
             | Self::RequestTooLarge
-            | Self::BadMemberUrls => Code::InvalidArgument,
+            | Self::BadMemberUrls
+            | Self::UserEmpty
+            | Self::RoleEmpty
+            | Self::AuthFailed
+            | Self::PermissionNotGiven
+            | Self::InvalidAuthMgmt
+            | Self::AuthOldRevision => Code::InvalidArgument,
+            Self::PermissionDenied => Code::PermissionDenied,
+            Self::InvalidAuthToken => Code::Unauthenticated,
             Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
             Self::NoSpace => Code::ResourceExhausted,
             Self::Corrupt => Code::DataLoss,
@@ -164,11 +222,19 @@ impl Error {
             | Self::NotLeader
             | Self::NotSupportedForLearner
             | Self::BadTransferee
-            | Self::AuthNotEnabled
+            | Self::RootUserNotExist
+            | Self::RootRoleNotExist
+            | Self::UserExists
             | Self::UserNotFound
-            | Self::RoleNotFound => Code::FailedPrecondition,
-            // etcd maps these two to errors of its client library, which reach the wire as Unknown.
+            | Self::RoleExists
+            | Self::RoleNotFound
+            | Self::RoleNotGranted
+            | Self::PermissionNotGranted
+            | Self::AuthNotEnabled => Code::FailedPrecondition,
+            // etcd maps these two to errors of its client library, which reach the wire as Unknown,
             Self::TooManyRequests | Self::NotEnoughStarted => Code::Unknown,
+            // and has no code for these.
+            Self::NoPasswordUser | Self::Refused(_) => Code::Unknown,
             Self::Unhealthy
             | Self::NoLeader
             | Self::LeaderChanged
@@ -185,7 +251,11 @@ impl Error {
     /// The words that a client sees.
     pub fn message(&self) -> String {
         match self {
-            Self::StreamSort | Self::StreamFilters | Self::Internal(_) => self.to_string(),
+            Self::StreamSort
+            | Self::StreamFilters
+            | Self::NoPasswordUser
+            | Self::Refused(_)
+            | Self::Internal(_) => self.to_string(),
             _ => format!("etcdserver: {self}"),
         }
     }
@@ -241,6 +311,7 @@ impl From<ReadError> for Error {
         match error {
             ReadError::Compacted => Self::Compacted,
             ReadError::FutureRev => Self::FutureRevision,
+            ReadError::Refused(error) => error.into(),
             ReadError::NotReadOnly | ReadError::Busy => Self::Internal(error.to_string()),
             ReadError::Storage(fatal) => fatal.into(),
         }
@@ -273,6 +344,43 @@ impl From<ApplyError> for Error {
                 Self::Unsupported("not supported yet by the leader of this cluster")
             }
             ApplyError::Malformed => Self::Internal("the command could not be read".into()),
+            ApplyError::RootUserNotExist => Self::RootUserNotExist,
+            ApplyError::RootRoleNotExist => Self::RootRoleNotExist,
+            ApplyError::UserExists => Self::UserExists,
+            ApplyError::UserEmpty => Self::UserEmpty,
+            ApplyError::UserNotFound => Self::UserNotFound,
+            ApplyError::RoleExists => Self::RoleExists,
+            ApplyError::RoleNotFound => Self::RoleNotFound,
+            ApplyError::RoleEmpty => Self::RoleEmpty,
+            ApplyError::AuthFailed => Self::AuthFailed,
+            ApplyError::PermissionNotGiven => Self::PermissionNotGiven,
+            ApplyError::PermissionDenied => Self::PermissionDenied,
+            ApplyError::RoleNotGranted => Self::RoleNotGranted,
+            ApplyError::PermissionNotGranted => Self::PermissionNotGranted,
+            ApplyError::AuthNotEnabled => Self::AuthNotEnabled,
+            ApplyError::InvalidAuthMgmt => Self::InvalidAuthMgmt,
+            ApplyError::AuthOldRevision => Self::AuthOldRevision,
+            ApplyError::NoPasswordUser => Self::NoPasswordUser,
         }
+    }
+}
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::TooLong => Self::Refused(error.to_string()),
+            PasswordError::Stopped => Self::Stopped,
+            PasswordError::Hash(_) => {
+                tracing::error!(error = %base::report(&error), "no password can be hashed");
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<JwtError> for Error {
+    fn from(error: JwtError) -> Self {
+        tracing::warn!(error = %base::report(&error), "no token can be made");
+        Self::Refused(error.to_string())
     }
 }

@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::context::Context;
 use super::gate::requires_leader;
+use super::identity::Caller;
 use super::status::Error;
 use crate::watch::{Item, WatchSpec, WatchStream};
 
@@ -40,6 +41,7 @@ impl Service for Watch {
         let requires_leader = requires_leader(&request.metadata().clone().into_headers());
         let session = Session {
             hub: self.0.view.watch_hub().open(),
+            caller: Caller::of(&request),
             requests: Some(request.into_inner()),
             requires_leader,
             fragmented: BTreeSet::new(),
@@ -72,6 +74,8 @@ fn progress_timer(context: &Context) -> Interval {
 struct Session {
     context: Arc<Context>,
     hub: WatchStream,
+    /// Who opened the stream; looked at anew for each watch.
+    caller: Caller,
     /// None once the client has closed its side; its watches go on.
     requests: Option<Streaming<WatchRequest>>,
     requires_leader: bool,
@@ -101,7 +105,7 @@ impl Session {
                 return None;
             }
             match self.wake().await {
-                Ok(Wake::Request(Some(request))) => self.request(request),
+                Ok(Wake::Request(Some(request))) => self.request(request).await,
                 Ok(Wake::Request(None)) => self.requests = None,
                 Ok(Wake::Item(item)) => self.item(item),
                 Ok(Wake::ProgressDue) => self.hub.notify_progress(),
@@ -137,9 +141,9 @@ impl Session {
         }
     }
 
-    fn request(&mut self, request: WatchRequest) {
+    async fn request(&mut self, request: WatchRequest) {
         match request.request_union {
-            Some(RequestUnion::CreateRequest(create)) => self.create(create),
+            Some(RequestUnion::CreateRequest(create)) => self.create(create).await,
             Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id),
             Some(RequestUnion::ProgressRequest(_)) => self.hub.request_progress(),
             // A request that says nothing does not end the stream.
@@ -161,38 +165,38 @@ impl Session {
         }
     }
 
-    fn create(&mut self, create: WatchCreateRequest) {
-        let revision = self.context.view.revision();
+    async fn create(&mut self, create: WatchCreateRequest) {
         if create.start_revision < 0 {
-            self.answers.push_back(WatchResponse {
-                watch_id: NO_WATCH,
-                created: true,
-                canceled: true,
-                cancel_reason: Error::Compacted.message(),
-                ..self.blank(revision)
-            });
-            return;
+            return self.refuse(Error::Compacted.message());
         }
-        let fragment = create.fragment;
-        let created = self.hub.create(spec(create));
-        self.answers.push_back(match created {
+        let (fragment, spec) = (create.fragment, spec(create));
+        if let Err(error) = check(&self.context, &self.caller, &spec).await {
+            return self.refuse(error);
+        }
+        let revision = self.context.view.revision();
+        match self.hub.create(spec) {
             Ok(watch_id) => {
                 if fragment {
                     self.fragmented.insert(watch_id);
                 }
-                WatchResponse {
+                self.answers.push_back(WatchResponse {
                     watch_id,
                     created: true,
                     ..self.blank(revision)
-                }
+                });
             }
-            Err(error) => WatchResponse {
-                watch_id: NO_WATCH,
-                created: true,
-                canceled: true,
-                cancel_reason: error.to_string(),
-                ..self.blank(revision)
-            },
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, cancel_reason: String) {
+        let revision = self.context.view.revision();
+        self.answers.push_back(WatchResponse {
+            watch_id: NO_WATCH,
+            created: true,
+            canceled: true,
+            cancel_reason,
+            ..self.blank(revision)
         });
     }
 
@@ -248,6 +252,23 @@ impl Session {
             ..Default::default()
         }
     }
+}
+
+/// Whether the keys may be read. A watch that is open stays open, as in etcd, whatever its user may do
+/// later.
+async fn check(context: &Context, caller: &Caller, spec: &WatchSpec) -> Result<(), String> {
+    let identity = context.identify(caller).await;
+    let checked = identity.and_then(|identity| {
+        let view = &context.view;
+        Ok(view.check_watch(&identity, &spec.key, &spec.range_end)?)
+    });
+    checked.map_err(|error| go_words(&error))
+}
+
+/// An error as Go's gRPC library prints it, which is how etcd puts one into an answer.
+fn go_words(error: &Error) -> String {
+    let code = crate::metrics::code_name(error.code());
+    format!("rpc error: code = {code} desc = {}", error.message())
 }
 
 fn spec(create: WatchCreateRequest) -> WatchSpec {

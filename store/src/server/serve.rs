@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use base::{OnError, Tasks};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -21,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{Bound, Socket};
 use crate::config::KeepAlive;
 use crate::limits;
-use crate::tls::ServerTls;
+use crate::rpc::CommonName;
+use crate::tls::{self, ServerTls};
 
 /// Streams that a client may cancel before they were looked at. Clients with short deadlines cancel
 /// many at once without meaning harm.
@@ -117,9 +120,15 @@ fn connect<S>(
     tasks.spawn("connection", OnError::Log, async move {
         let _slot = slot;
         match &door.tls {
-            None => serve(stream, &door, owned).await,
+            None => serve(stream, None, &door, owned).await,
             Some(tls) => match handshake(stream, tls).await {
-                Ok(stream) => serve(stream, &door, owned).await,
+                Ok(stream) => {
+                    let certificates = stream.get_ref().1.peer_certificates();
+                    // Verified: the handshake lets no other through.
+                    let leaf = certificates.and_then(|chain| chain.first());
+                    let name = leaf.map(|leaf| CommonName(tls::common_name(leaf).into()));
+                    serve(stream, name, &door, owned).await;
+                }
                 Err(error) => {
                     let side = door.side;
                     tracing::warn!(remote, error, "rejected connection on {side} endpoint");
@@ -150,7 +159,8 @@ where
     }
 }
 
-async fn serve<S>(stream: S, door: &Door, tasks: Tasks)
+/// `name` is that of the client, kept with each of its requests.
+async fn serve<S>(stream: S, name: Option<CommonName>, door: &Door, tasks: Tasks)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -170,7 +180,13 @@ where
             .keep_alive_interval(keep_alive.interval)
             .keep_alive_timeout(keep_alive.timeout);
     }
-    let service = TowerToHyperService::new(door.router.clone());
+    let router = TowerToHyperService::new(door.router.clone());
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(name) = &name {
+            request.extensions_mut().insert(name.clone());
+        }
+        router.call(request)
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut is_draining = false;

@@ -6,11 +6,12 @@ use super::founding;
 use super::listen::Bound;
 use super::start::StartError;
 use crate::apply::{Machine, MachineOptions, View};
+use crate::auth::{Passwords, Provider};
 use crate::config::Config;
 use crate::consensus::{ConsensusConfig, PeerTls};
 use crate::data_dir::{DataDir, Identity};
 use crate::limits;
-use crate::rpc::Limits;
+use crate::rpc::{Authenticator, Limits};
 use crate::tls::{self, ServerTls};
 
 /// The state machine of the folder.
@@ -23,6 +24,7 @@ pub(super) async fn open_machine(
     let quota = u64::try_from(limits::quota_or_default(config.quota_bytes)).ok();
     let options = MachineOptions {
         quota_bytes: quota,
+        token_ttl: config.auth_token_ttl,
         ..MachineOptions::default()
     };
     let opened = tokio::task::spawn_blocking(move || Machine::open(&state, options)).await;
@@ -52,6 +54,15 @@ pub(super) fn consensus_config(
         strict_reconfig_check: config.strict_reconfig_check,
         learners_max: config.max_learners,
         pre_vote: config.pre_vote,
+    })
+}
+
+/// How users prove who they are. Reads the keys of their tokens.
+pub(super) fn authenticator(config: &Config) -> Result<Authenticator, StartError> {
+    Ok(Authenticator {
+        provider: Provider::open(&config.auth_token)?,
+        passwords: Passwords::new(config.bcrypt_cost),
+        by_certificate: config.client_tls.client_cert_auth,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::listen::ListenError;
+use crate::auth::jwt::JwtError;
 use crate::consensus::Fatal;
 use crate::data_dir::DataDirError;
 use crate::tls::TlsError;
@@ -22,6 +23,9 @@ pub enum StartError {
         #[source]
         source: TlsError,
     },
+    /// The keys of users' tokens.
+    #[error("failed to create token provider")]
+    Tokens(#[from] JwtError),
     /// The folder.
     #[error(transparent)]
     DataDir(#[from] DataDirError),

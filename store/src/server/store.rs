@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::{Bound, Listeners};
 use super::serve::{Door, accept};
-use super::settings::{consensus_config, need_tls, open_machine, rpc_limits, server_tls};
+use super::settings::{
+    authenticator, consensus_config, need_tls, open_machine, rpc_limits, server_tls,
+};
 use super::start::StartError;
 use super::{compactor, founding, leaderless, publish};
 use crate::config::{Config, Url};
@@ -122,6 +124,7 @@ impl Store {
             || need_tls(&listeners.metrics);
         let client_tls = server_tls(&config, "client", needs_client_tls)?;
         let peer_tls = server_tls(&config, "peer", need_tls(&listeners.peer))?;
+        let auth = authenticator(&config)?;
         let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
         let identity = founding::identity(&config, &dir).await?;
         if dir.identity().is_none() {
@@ -154,6 +157,7 @@ impl Store {
                 member: identity.member_id,
             },
             limits: rpc_limits(&config),
+            auth,
             leaderless,
             stop: clients.tasks.stop().clone(),
         });

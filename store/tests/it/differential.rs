@@ -12,23 +12,29 @@ use tonic::transport::Channel;
 use super::harness::{Cluster, SOON, connect, free_port};
 
 /// A real etcd, ended when it is dropped.
-struct RealEtcd {
+pub(crate) struct RealEtcd {
     _process: tokio::process::Child,
     _dir: tempfile::TempDir,
-    endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl RealEtcd {
     async fn start() -> Self {
+        Self::start_with("etcd", &[]).await
+    }
+
+    /// One of the packaged etcds, with further flags.
+    pub(crate) async fn start_with(name: &str, extra: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (peer, client) = (free_port(), free_port());
-        let process = tokio::process::Command::new(testkit::peer("etcd").unwrap())
+        let process = tokio::process::Command::new(testkit::peer(name).unwrap())
             .args([
                 format!("--data-dir={}", dir.path().join("data").display()),
                 format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
                 format!("--listen-client-urls=http://127.0.0.1:{client}"),
                 format!("--advertise-client-urls=http://127.0.0.1:{client}"),
             ])
+            .args(extra)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .kill_on_drop(true)
@@ -105,7 +111,9 @@ fn compare(key: &str, target: TargetUnion, result: CompareResult) -> Compare {
 }
 
 /// What was answered, as text, without what must differ.
-fn normal<M: std::fmt::Debug>(answer: Result<tonic::Response<M>, tonic::Status>) -> String {
+pub(crate) fn normal<M: std::fmt::Debug>(
+    answer: Result<tonic::Response<M>, tonic::Status>,
+) -> String {
     let text = match answer {
         Ok(answer) => format!("{:?}", answer.into_inner()),
         Err(status) => format!("{:?}: {}", status.code(), status.message()),

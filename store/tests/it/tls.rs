@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
+};
 use store::config::Config;
 use store::server::Store;
 use tokio_util::sync::CancellationToken;
@@ -10,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use super::harness::{SOON, etcdctl, free_port};
 
 /// An authority, and the certificates that it has signed.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -28,9 +31,26 @@ impl Authority {
     }
 
     /// Writes `NAME.crt` and `NAME.key`, for both ends of a connection.
-    fn write(&self, dir: &Path, name: &str, hosts: &[&str]) {
+    pub(crate) fn write(&self, dir: &Path, name: &str, hosts: &[&str]) {
+        self.write_named(dir, name, hosts, Some(name));
+    }
+
+    /// The same, with a common name of its own or without one.
+    pub(crate) fn write_named(
+        &self,
+        dir: &Path,
+        name: &str,
+        hosts: &[&str],
+        common_name: Option<&str>,
+    ) {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(common_name) = common_name {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, common_name);
+        }
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -43,12 +63,13 @@ impl Authority {
     }
 }
 
-fn file(dir: &Path, name: &str) -> String {
+pub(crate) fn file(dir: &Path, name: &str) -> String {
     dir.join(name).display().to_string()
 }
 
-async fn member(dir: &Path, name: &str, peer: u16, client: u16, cluster: &str) -> Store {
-    let flags = [
+/// The flags of a member with TLS on both sides.
+pub(crate) fn flags(dir: &Path, name: &str, peer: u16, client: u16, cluster: &str) -> Vec<String> {
+    vec![
         format!("--name={name}"),
         format!("--data-dir={}", file(dir, &format!("data-{name}"))),
         format!("--listen-peer-urls=https://127.0.0.1:{peer}"),
@@ -64,8 +85,11 @@ async fn member(dir: &Path, name: &str, peer: u16, client: u16, cluster: &str) -
         format!("--peer-key-file={}", file(dir, "server.key")),
         format!("--peer-trusted-ca-file={}", file(dir, "ca.crt")),
         "--peer-client-cert-auth".to_owned(),
-    ];
-    let config = Config::parse(&flags, []).unwrap();
+    ]
+}
+
+pub(crate) async fn member(dir: &Path, name: &str, peer: u16, client: u16, cluster: &str) -> Store {
+    let config = Config::parse(&flags(dir, name, peer, client, cluster), []).unwrap();
     Store::build(config)
         .await
         .unwrap_or_else(|error| panic!("{}", base::report(&error)))

@@ -544,7 +544,7 @@ fn members_are_remembered_and_forgotten() {
 fn what_is_not_understood_is_refused_and_counts_as_applied() {
     let mut store = Store::new();
     let request = InternalRaftRequest {
-        auth_enable: Some(proto_etcd::etcdserverpb::AuthEnableRequest::default()),
+        downgrade_info_set: Some(proto_etcd::membershippb::DowngradeInfoSetRequest::default()),
         ..Default::default()
     };
     assert_eq!(store.apply(&request).result, Err(ApplyError::Unsupported));

@@ -1,5 +1,7 @@
 //! The state machine against a model, on hand-picked cases, and across crashes.
 
+mod auth;
+mod auth_property;
 mod cases;
 mod concurrent;
 mod crash;

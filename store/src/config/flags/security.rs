@@ -3,8 +3,6 @@
 use super::Support::{self, Refuses, Warns, Yes};
 use super::{AUTH, Flag, Kind, SECURITY, flag};
 
-const NO_AUTH: Support =
-    Warns("users and roles are not supported yet, so the setting has no effect");
 const NO_SAN_LIST: Support = Refuses(
     "certificates cannot be limited to names yet; use a certificate authority of the cluster's own",
 );
@@ -217,23 +215,23 @@ pub(super) const FLAGS: &[Flag] = &[
         "auth-token",
         Kind::Text,
         "simple",
-        NO_AUTH,
-        "The kind of tokens.",
+        Yes,
+        "The kind of users' tokens: simple, or jwt,sign-method=M,priv-key=FILE,pub-key=FILE,ttl=5m.",
     ),
     flag(
         AUTH,
         "bcrypt-cost",
         Kind::Unsigned,
         "10",
-        NO_AUTH,
-        "The cost of password hashes.",
+        Yes,
+        "What hashing a password costs, 4 to 31; twice as much with each step.",
     ),
     flag(
         AUTH,
         "auth-token-ttl",
         Kind::Unsigned,
         "300",
-        NO_AUTH,
-        "Seconds for which a token holds.",
+        Yes,
+        "Seconds for which a simple token holds after its last use.",
     ),
 ];
