@@ -1,9 +1,13 @@
 //! One real node under the real kubectl: containers on a containerd of the cluster's own, and a
 //! Service between pods. Needs root.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
 use std::process::Output;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use testkit::{Cluster, Shape};
 
 use crate::run::{fails, ok};
@@ -23,7 +27,8 @@ fn pods_run_answer_each_other_and_end() -> Result<()> {
     let left = left_behind(cluster.dir())?;
     ensure!(left.is_empty(), "down left these behind: {left:?}");
     cluster.restart_all()?;
-    pods_come_back_with_one_address(&cluster)
+    pods_come_back_with_one_address(&cluster)?;
+    crashed_sandboxes_give_their_addresses_back(&cluster)
 }
 
 fn kubectl(cluster: &Cluster, words: &str) -> Result<Output> {
@@ -92,21 +97,60 @@ fn pods_come_back_with_one_address(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+fn crashed_sandboxes_give_their_addresses_back(cluster: &Cluster) -> Result<()> {
+    let before = addresses_in_use(cluster.dir())?;
+    ensure!(before.len() >= 2, "{before:?}");
+    let shims = processes(cluster.dir(), |line| line.contains("containerd-shim"))?;
+    ensure!(shims.len() >= before.len(), "{shims:?}");
+    for (pid, _) in shims {
+        kill_process(pid, Signal::KILL)?;
+    }
+    let replaced = testkit::poll_blocking(60, || {
+        addresses_in_use(cluster.dir())
+            .is_ok_and(|now| now.len() == before.len() && now.is_disjoint(&before))
+    });
+    let now = addresses_in_use(cluster.dir())?;
+    ensure!(replaced, "{before:?} became {now:?}");
+    ok(kubectl(
+        cluster,
+        "rollout status deployment/web --timeout=60s",
+    ))?;
+    Ok(())
+}
+
+/// What the network has given to sandboxes and not got back.
+fn addresses_in_use(dir: &Path) -> Result<BTreeSet<IpAddr>> {
+    let kept = dir.join("runtime-0/addresses/keelson");
+    let files = std::fs::read_dir(&kept).with_context(|| format!("list {}", kept.display()))?;
+    Ok(files
+        .flatten()
+        .filter_map(|file| file.file_name().to_str()?.parse().ok())
+        .collect())
+}
+
 /// Processes and mounts that still name the cluster's folder.
-fn left_behind(dir: &std::path::Path) -> Result<Vec<String>> {
-    let dir = dir.display().to_string();
+fn left_behind(dir: &Path) -> Result<Vec<String>> {
+    let name = dir.display().to_string();
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-    let mut left: Vec<String> = mounts
-        .lines()
-        .filter(|line| line.contains(&dir))
-        .map(str::to_owned)
-        .collect();
+    let mounts = mounts.lines().filter(|line| line.contains(&name));
+    let processes = processes(dir, |_| true)?.into_iter().map(|(_, line)| line);
+    Ok(mounts.map(str::to_owned).chain(processes).collect())
+}
+
+/// The processes whose command lines name the cluster's folder and are wanted.
+fn processes(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<(Pid, String)>> {
+    let name = dir.display().to_string();
+    let mut found = Vec::new();
     for process in std::fs::read_dir("/proc")?.flatten() {
+        let pid = process.file_name().to_str().and_then(|s| s.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            continue;
+        };
         let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(&dir) {
-            left.push(line);
+        if line.contains(&name) && wanted(&line) {
+            found.push((pid, line));
         }
     }
-    Ok(left)
+    Ok(found)
 }

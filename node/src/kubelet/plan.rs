@@ -11,13 +11,15 @@ use super::pod_state::PodState;
 use super::spec::{container_hash, is_sidecar};
 use crate::runtime::labels;
 
-/// What to do next, in this order: kill, sandbox, start.
+/// What to do next, in this order: kill, sandbox, remove, start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Stop everything, the sandbox too: it is broken, or the pod has ended.
     pub kill_pod: bool,
     /// Make a sandbox with this number.
     pub sandbox: Option<u32>,
+    /// Remove these sandboxes: a newer one has taken their place.
+    pub remove: Vec<String>,
     /// Stop these containers.
     pub kill: Vec<Kill>,
     /// Start these containers, init containers among them.
@@ -70,7 +72,10 @@ pub fn plan(pod: &Pod, state: &PodState, probes: &Probes) -> Plan {
             ..Plan::default()
         };
     };
-    let mut out = Plan::default();
+    let mut out = Plan {
+        remove: state.left_over().map(|s| s.id.clone()).collect(),
+        ..Plan::default()
+    };
     let initialized = plan_init(spec, policy, state, probes, &mut out);
     if !initialized {
         return out;

@@ -85,6 +85,7 @@ fn text(plan: &Plan) -> String {
         parts.push("kill the pod".to_owned());
     }
     parts.extend(plan.sandbox.map(|attempt| format!("sandbox {attempt}")));
+    parts.extend(plan.remove.iter().map(|id| format!("remove {id}")));
     parts.extend(
         plan.kill
             .iter()
@@ -115,6 +116,23 @@ fn a_broken_sandbox_is_replaced() {
         expect!["kill the pod; sandbox 4"],
     );
     check(&one(), broken().exited("c", 1), expect!["sandbox 4"]);
+}
+
+#[test]
+fn a_replaced_sandbox_goes_when_nothing_is_left_in_it() {
+    let replaced = || {
+        let broken = Held::default().sandbox(0, PodSandboxState::SandboxNotready);
+        broken
+            .sandbox(1, PodSandboxState::SandboxReady)
+            .running("c")
+    };
+    check(&one(), replaced(), expect!["remove sandbox0"]);
+    let mut in_use = replaced();
+    in_use.0.in_use.insert("sandbox0".to_owned());
+    check(&one(), in_use, expect![""]);
+    // The newest one stays until there is another.
+    let broken = Held::default().sandbox(0, PodSandboxState::SandboxNotready);
+    check(&one(), broken, expect!["sandbox 1"]);
 }
 
 #[test]

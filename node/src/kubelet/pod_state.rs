@@ -1,6 +1,6 @@
 //! What the runtime holds of one pod: its sandboxes and the last containers of each name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto_cri::v1;
 use proto_cri::v1::{ContainerState, PodSandboxState};
@@ -16,6 +16,8 @@ pub struct PodState {
     pub ip: Option<String>,
     /// By container name, the newest attempt first.
     pub containers: BTreeMap<String, Vec<v1::ContainerStatus>>,
+    /// The ids of the sandboxes that have containers, running or not.
+    pub in_use: BTreeSet<String>,
 }
 
 impl PodState {
@@ -37,7 +39,10 @@ impl PodState {
         }
         for container in runtime.containers(Some(uid)).await? {
             match runtime.container_status(&container.id).await {
-                Ok(status) => state.add(status),
+                Ok(status) => {
+                    state.in_use.insert(container.pod_sandbox_id);
+                    state.add(status);
+                }
                 // Removed between the two calls.
                 Err(runtime::Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
@@ -62,6 +67,12 @@ impl PodState {
         self.sandboxes
             .first()
             .filter(|s| s.state() == PodSandboxState::SandboxReady)
+    }
+
+    /// The sandboxes that another one has taken the place of, and that hold nothing of use any more.
+    pub fn left_over(&self) -> impl Iterator<Item = &v1::PodSandbox> {
+        let older = self.sandboxes.iter().skip(1);
+        older.filter(|s| s.state() != PodSandboxState::SandboxReady && !self.in_use.contains(&s.id))
     }
 
     /// The number for the next sandbox.

@@ -42,8 +42,10 @@ pub(super) async fn take(
         }
     }
     if let Some(attempt) = plan.sandbox {
+        stop_sandboxes(context, state).await;
         return make_sandbox(context, pod, attempt, memory).await;
     }
+    remove_sandboxes(context, &plan.remove).await;
     for kill in &plan.kill {
         let regarding = container_reference(pod, &kill.name);
         context
@@ -57,6 +59,32 @@ pub(super) async fn take(
         started |= start(context, pod, state, name, memory).await;
     }
     Ok(started)
+}
+
+/// Takes their addresses and ports from all sandboxes, before another one gets its own. Those that a
+/// crash of the runtime has ended still hold them. Stopping one again does no harm.
+async fn stop_sandboxes(context: &Context, state: &PodState) {
+    for sandbox in &state.sandboxes {
+        if let Err(error) = context.runtime.stop_sandbox(&sandbox.id).await {
+            tracing::warn!(sandbox = %sandbox.id, error = %base::report(&error), "ended sandbox may still hold its address");
+        }
+    }
+}
+
+/// A failure is no reason to keep the pod waiting: the next look tries again. A runtime refuses to
+/// remove what still has its network.
+async fn remove_sandboxes(context: &Context, ids: &[String]) {
+    let runtime = &context.runtime;
+    for id in ids {
+        let stopped = runtime.stop_sandbox(id).await;
+        let removed = match stopped {
+            Ok(()) => runtime.remove_sandbox(id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(sandbox = %id, error = %base::report(&error), "ended sandbox not removed");
+        }
+    }
 }
 
 async fn make_sandbox(
