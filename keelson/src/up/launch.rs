@@ -11,11 +11,11 @@ use tokio::time::sleep;
 
 use super::options::Options;
 use super::plan::{self, Machine};
-use super::ports::Ports;
+use super::ports::{self, Ports};
 use super::process::Process;
 use super::ready::Ready;
 use super::spec::{Component, Kind, Spec};
-use super::{control, files, machine, pki, real_node, show, status};
+use super::{control, files, machine, pki, real_node, shape, show, status};
 
 /// How often the live status block is drawn.
 const DRAW_EACH: Duration = Duration::from_secs(2);
@@ -62,10 +62,18 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 /// The cluster of an earlier start, or a new one.
 fn find_or_plan(options: &Options, machine: &Machine) -> Result<Spec> {
     let spec = match Spec::load(&machine.dir)? {
-        Some(spec) => spec,
+        Some(spec) => {
+            shape::check(options, &spec, &machine.dir)?;
+            spec
+        }
         None => {
-            let mut ports = Ports::new(options.base_port, plan::ports_needed(options))?;
-            let spec = plan::plan(options, machine, &mut ports)?;
+            let count = plan::ports_needed(options);
+            if let Some(base) = options.base_port {
+                ports::ensure_free(base, count)?;
+            }
+            let mut ports = Ports::new(options.base_port, count)?;
+            let mut spec = plan::plan(options, machine, &mut ports)?;
+            spec.base_port = options.base_port;
             // Before anything is kept, so that another choice can be made here.
             if let Some(node) = &spec.real_node {
                 real_node::prepare(&machine.dir, node)?;

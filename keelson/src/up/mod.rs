@@ -15,6 +15,7 @@ mod ports;
 mod process;
 mod ready;
 mod real_node;
+mod shape;
 mod show;
 mod spec;
 mod status;

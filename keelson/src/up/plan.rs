@@ -47,7 +47,12 @@ pub(crate) fn ports_needed(options: &Options) -> u16 {
     let nodes = options.hollow.unwrap_or(1);
     // A member of the store has one for clients and one for its peers; the runtime and the proxy of
     // a real node have none, and there is one cloud controller manager.
-    2 * options.stores + options.apiservers + options.controllers + options.schedulers + 1 + nodes
+    2 * options.stores()
+        + options.apiservers()
+        + options.controllers()
+        + options.schedulers()
+        + 1
+        + nodes
 }
 
 /// The components, in the order of starting.
@@ -65,13 +70,13 @@ pub(crate) fn plan(options: &Options, machine: &Machine, ports: &mut Ports) -> R
         return Ok(Spec::new(components));
     }
     let servers = servers.join(",");
-    for i in 0..options.controllers {
+    for i in 0..options.controllers() {
         components.push(controllers(machine, i, &servers, ports.take()?));
     }
-    for i in 0..options.schedulers {
+    for i in 0..options.schedulers() {
         components.push(scheduler(machine, i, &servers, ports.take()?));
     }
-    if options.controllers > 0 {
+    if options.controllers() > 0 {
         let pool = Ranges::of(options, machine).load_balancers;
         components.push(cloud_controllers(machine, &pool, &servers, ports.take()?));
     }
@@ -85,7 +90,7 @@ pub(crate) fn plan(options: &Options, machine: &Machine, ports: &mut Ports) -> R
 
 fn stores(options: &Options, machine: &Machine, ports: &mut Ports) -> Result<Vec<Component>> {
     let mut places = Vec::new();
-    for i in 0..options.stores {
+    for i in 0..options.stores() {
         let url = |port| format!("https://127.0.0.1:{port}");
         places.push((format!("store-{i}"), url(ports.take()?), url(ports.take()?)));
     }
@@ -154,7 +159,7 @@ fn apiservers(
         ("127.0.0.1", "127.0.0.1")
     };
     let mut components = Vec::new();
-    for i in 0..options.apiservers {
+    for i in 0..options.apiservers() {
         let port = ports.take()?.to_string();
         let args = words(&[
             "apiserver",

@@ -20,6 +20,9 @@ pub(crate) struct Spec {
     /// What a node that runs containers has beside its processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) real_node: Option<RealNode>,
+    /// The first of its ports, if the user chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base_port: Option<u16>,
 }
 
 /// What a real node has beside its processes, and what outlives them: its network.
@@ -79,6 +82,7 @@ impl Spec {
             version: VERSION,
             components,
             real_node: None,
+            base_port: None,
         }
     }
 

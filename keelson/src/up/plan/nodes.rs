@@ -31,7 +31,7 @@ pub(super) fn nodes(
 
 /// Whether the cluster has a node that runs containers.
 pub(super) fn has_real_node(options: &Options, machine: &Machine) -> bool {
-    options.hollow.is_none() && machine.is_root && options.apiservers > 0
+    options.hollow.is_none() && machine.is_root && options.apiservers() > 0
 }
 
 /// How many nodes only report.

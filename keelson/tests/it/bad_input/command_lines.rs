@@ -377,7 +377,8 @@ fn the_tool_refuses_with_2_what_it_cannot_read() -> Result<()> {
             2,
             "invalid value 'many' for '--stores <N>'",
         ),
-        (&["up", "--stores", "9"], 2, "9 is not in 1..=5"),
+        (&["up", "--stores", "2"], 2, "[possible values: 1, 3, 5]"),
+        (&["up", "--apiservers", "9"], 2, "9 is not in 0..=5"),
         (&["up", "--base-port", "80"], 2, "80 is not in 1024..=65000"),
         (&["up", "stray"], 2, "unexpected argument 'stray' found"),
         (

@@ -72,7 +72,7 @@ fn components_with_a_port_end_and_name_it() -> Result<()> {
 }
 
 #[test]
-fn a_local_cluster_stops_its_start_names_the_port_and_leaves_no_process() -> Result<()> {
+fn a_local_cluster_refuses_a_taken_port_and_keeps_nothing_of_it() -> Result<()> {
     let (_taken, port) = taken()?;
     let dir = tempfile::tempdir()?;
     let path = dir.path().display().to_string();
@@ -93,7 +93,5 @@ fn a_local_cluster_stops_its_start_names_the_port_and_leaves_no_process() -> Res
     ended.says(1, "address already in use")?;
     ended.says(1, &text)?;
     let status = refused(&["status", "--data-dir", &path])?;
-    status.says(0, "stopped")?;
-    ensure!(!status.text.contains("running"), "{}", status.text);
-    Ok(())
+    status.says(1, "no cluster was started")
 }
