@@ -5,9 +5,10 @@
 //! from the rows at start; must then equal what applying the log made.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
+use std::collections::btree_map;
 use std::iter::Peekable;
 
+use super::live_map::{self, Key, LiveMap};
 use super::{KeyRange, Revision};
 
 /// What is known of a key without its value.
@@ -59,12 +60,10 @@ impl Past {
     }
 }
 
-type Key = Box<[u8]>;
-
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
-    live: BTreeMap<Key, Live>,
+    live: LiveMap,
     /// Ascending; every entry is older than the live one of the same key.
     past: BTreeMap<Key, Vec<Past>>,
 }
@@ -100,11 +99,13 @@ impl Index {
     }
 
     /// The live keys of `range` in order.
-    pub fn live_range(&self, range: &KeyRange) -> impl Iterator<Item = (&Key, &Live)> {
-        // An empty range must not reach `BTreeMap::range`, which panics on an inverted one.
+    pub fn live_range<'a>(
+        &'a self,
+        range: &'a KeyRange,
+    ) -> impl Iterator<Item = (&'a Key, &'a Live)> {
         let bounds = range.bounds();
         bounds
-            .map(|bounds| self.live.range::<[u8], _>(bounds))
+            .map(|bounds| self.live.range(bounds))
             .into_iter()
             .flatten()
     }
@@ -112,7 +113,7 @@ impl Index {
     /// As [`Index::walk_live`], at revision `at`, which must not be compacted.
     pub fn walk_at(&self, range: &KeyRange, at: i64, visit: &mut dyn FnMut(&[u8], &Live) -> bool) {
         let Some(bounds) = range.bounds() else { return };
-        let mut live = self.live.range::<[u8], _>(bounds).peekable();
+        let mut live = self.live.range(bounds).peekable();
         let mut past = self.past.range::<[u8], _>(bounds).peekable();
         while let Some((key, live, past)) = next_key(&mut live, &mut past) {
             if let Some(found) = seen(live, past, at)
@@ -123,17 +124,41 @@ impl Index {
         }
     }
 
+    /// How many keys of `range` are live. Takes no longer for a large range than for a small one.
+    pub fn count_live(&self, range: &KeyRange) -> usize {
+        let all = |bounds| self.live.count(bounds, i64::MAX, &mut |_| {});
+        range.bounds().map_or(0, all)
+    }
+
+    /// How many there were at revision `at`, which must not be compacted. Takes time in proportion to
+    /// the keys of the range that have changed since the last compaction.
+    pub fn count_at(&self, range: &KeyRange, at: i64) -> usize {
+        let Some(bounds) = range.bounds() else {
+            return 0;
+        };
+        let was_there = |key: &[u8]| seen(None, self.past.get(key), at).is_some();
+        let mut changed_since = 0;
+        let unchanged = self.live.count(bounds, at, &mut |key| {
+            changed_since += usize::from(was_there(key));
+        });
+        // A deletion that is the last of a key's past: the key is gone, or came again after that.
+        let deleted_since = self
+            .past
+            .range::<[u8], _>(bounds)
+            .filter(|(_, past)| past.last().is_some_and(|last| last.create_revision == 0))
+            .filter(|(key, past)| {
+                seen(None, Some(past), at).is_some() && self.live.get(key).is_none()
+            });
+        unchanged + changed_since + deleted_since.count()
+    }
+
     /// Records a put. Revisions must come in order.
     pub fn put(&mut self, key: &[u8], live: Live) {
-        match self.live.get_mut(key) {
-            Some(slot) => {
-                let old = Past::of(slot);
-                *slot = live;
-                self.past.entry(key.into()).or_default().push(old);
-            }
-            None => {
-                self.live.insert(key.into(), live);
-            }
+        if let Some(old) = self.live.insert(key, live) {
+            self.past
+                .entry(key.into())
+                .or_default()
+                .push(Past::of(&old));
         }
     }
 
@@ -147,7 +172,7 @@ impl Index {
 
     /// Adds a live key while rebuilding.
     pub fn load_live(&mut self, key: &[u8], live: Live) {
-        self.live.insert(key.into(), live);
+        self.live.insert(key, live);
     }
 
     /// Adds an older version while rebuilding, in order. `None` is a deletion.
@@ -221,8 +246,8 @@ type Merged<'a> = (&'a [u8], Option<&'a Live>, Option<&'a Vec<Past>>);
 
 /// The next key of either map, with what each holds of it.
 fn next_key<'a>(
-    live: &mut Peekable<Range<'a, Key, Live>>,
-    past: &mut Peekable<Range<'a, Key, Vec<Past>>>,
+    live: &mut Peekable<live_map::Range<'a>>,
+    past: &mut Peekable<btree_map::Range<'a, Key, Vec<Past>>>,
 ) -> Option<Merged<'a>> {
     use std::cmp::Ordering::{Equal, Greater, Less};
     let order = match (live.peek(), past.peek()) {

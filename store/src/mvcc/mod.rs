@@ -9,6 +9,7 @@ pub mod compact;
 mod delete;
 pub mod hash;
 pub mod index;
+pub mod live_map;
 mod put;
 pub mod range;
 pub mod revision;

@@ -102,13 +102,20 @@ pub fn select(request: &RangeRequest, source: &dyn Source) -> Result<Selected, E
     let range = KeyRange::new(&request.key, &request.range_end);
     let limit = fetch_limit(request);
     let from_index = request.keys_only && request.sort_target() != SortTarget::Value;
-    let mut count = 0_i64;
-    let mut known = Vec::new();
-    let mut places = Vec::new();
+    let (mut known, mut places) = (Vec::new(), Vec::new());
+    let mut left = match limit {
+        _ if request.count_only => 0,
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    };
+    let mut is_cut = false;
     source.walk(&range, at, &mut |key, live| {
-        count += 1;
-        let is_wanted = !request.count_only && limit.is_none_or(|limit| count <= limit);
-        if is_wanted && from_index {
+        is_cut = left == 0;
+        if is_cut {
+            return false;
+        }
+        left -= 1;
+        if from_index {
             // The lease is left out, as etcd's answer from its index has none.
             known.push(KeyValue {
                 key: Bytes::copy_from_slice(key),
@@ -117,11 +124,16 @@ pub fn select(request: &RangeRequest, source: &dyn Source) -> Result<Selected, E
                 version: live.version,
                 ..KeyValue::default()
             });
-        } else if is_wanted {
+        } else {
             places.push(live.at);
         }
         true
     });
+    let count = if is_cut {
+        source.count(&range, at)
+    } else {
+        places.len() + known.len()
+    };
     let pairs = if from_index {
         Pairs::Known(known)
     } else {
@@ -129,7 +141,7 @@ pub fn select(request: &RangeRequest, source: &dyn Source) -> Result<Selected, E
     };
     Ok(Selected {
         revision: source.revision(),
-        count,
+        count: i64::try_from(count).unwrap_or(i64::MAX),
         pairs,
     })
 }

@@ -18,6 +18,9 @@ pub trait Source {
     /// Calls `visit` for each key of `range` as it was at revision `at`, in order, until it returns
     /// false. `at` must be neither compacted nor in the future.
     fn walk(&self, range: &KeyRange, at: i64, visit: &mut dyn FnMut(&[u8], &Live) -> bool);
+
+    /// How many keys of `range` there were at revision `at`, which must be as in [`Source::walk`].
+    fn count(&self, range: &KeyRange, at: i64) -> usize;
 }
 
 /// Pairs by the place where they are stored.
@@ -93,6 +96,14 @@ impl Source for Base<'_> {
             }
             _ if at >= self.revision => self.index.walk_live(range, visit),
             _ => self.index.walk_at(range, at, visit),
+        }
+    }
+
+    fn count(&self, range: &KeyRange, at: i64) -> usize {
+        if at >= self.revision {
+            self.index.count_live(range)
+        } else {
+            self.index.count_at(range, at)
         }
     }
 }

@@ -65,11 +65,14 @@ fn check(index: &Index, revisions: std::ops::RangeInclusive<i64>, expected: Expe
     let mut text = String::new();
     for revision in revisions {
         text.push_str(&format!("{revision}:"));
+        let mut count = 0;
         index.walk_at(&range("\0", "\0"), revision, &mut |key, live| {
             let key = String::from_utf8_lossy(key);
             text.push_str(&format!(" {key}@{} v{}", live.at.main, live.version));
+            count += 1;
             true
         });
+        assert_eq!(index.count_at(&range("\0", "\0"), revision), count);
         text.push('\n');
     }
     expected.assert_eq(&text);

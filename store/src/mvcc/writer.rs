@@ -151,6 +151,17 @@ impl Source for Writer<'_> {
             self.walk_changed(range, visit);
         }
     }
+
+    fn count(&self, range: &KeyRange, at: i64) -> usize {
+        let base = self.base.count(range, at.min(self.base.revision));
+        let Some(bounds) = range.bounds().filter(|_| at > self.base.revision) else {
+            return base;
+        };
+        let changed = || self.overlay.range::<[u8], _>(bounds);
+        let came = changed().filter(|(_, after)| after.is_some());
+        let were = changed().filter(|(key, _)| self.base.index.live(key).is_some());
+        base + came.count() - were.count()
+    }
 }
 
 impl Load for Writer<'_> {
