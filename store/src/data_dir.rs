@@ -284,6 +284,11 @@ fn make_private(path: &Path) -> Result<(), DataDirError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
+        .map_err(|error| match error.kind() {
+            // What creation says of a file in the folder's place.
+            io::ErrorKind::AlreadyExists => io::Error::from(io::ErrorKind::NotADirectory),
+            _ => error,
+        })
         .map_err(access(path, "create"))?;
     // Creation alone says nothing about a folder that was there before.
     std::fs::read_dir(path)

@@ -31,6 +31,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The file can be read, but holds no key that can be used.
+    #[error("the key file {path} cannot be used")]
+    BadFile {
+        /// The file.
+        path: String,
+        /// What is wrong with what it holds.
+        #[source]
+        source: Box<Error>,
+    },
     /// The text is not PEM.
     #[error("data does not contain a valid RSA or ECDSA key: {0}")]
     Pem(String),
@@ -40,6 +49,15 @@ pub enum Error {
     /// There is a key of a kind that tokens are not signed with.
     #[error("unsupported key: {0}; service account keys are RSA, or ECDSA on P-256 or P-384")]
     Unsupported(String),
+}
+
+impl Error {
+    fn of_file(self, path: &Path) -> Self {
+        Self::BadFile {
+            path: path.display().to_string(),
+            source: Box::new(self),
+        }
+    }
 }
 
 /// A key that verifies tokens.
@@ -72,7 +90,7 @@ impl std::fmt::Debug for SigningKey {
 impl PublicKey {
     /// All keys of a file of `--service-account-key-file`.
     pub fn from_file(path: &Path) -> Result<Vec<Self>, Error> {
-        Self::from_pem(&read(path)?)
+        Self::from_pem(&read(path)?).map_err(|error| error.of_file(path))
     }
 
     /// All keys of a PEM text. Of private keys and certificates the public half is taken.
@@ -142,7 +160,7 @@ impl PublicKey {
 impl SigningKey {
     /// The first private key of the file of `--service-account-signing-key-file`.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        Self::from_pem(&read(path)?)
+        Self::from_pem(&read(path)?).map_err(|error| error.of_file(path))
     }
 
     /// The first private key of a PEM text.

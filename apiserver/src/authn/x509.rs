@@ -55,6 +55,15 @@ pub enum Error {
     /// The file holds no certificate, or one that cannot be a trust anchor.
     #[error("the client CA is unusable: {0}")]
     BadCa(String),
+    /// The same, of a file.
+    #[error("the client CA file {path} cannot be used")]
+    BadCaFile {
+        /// The file.
+        path: String,
+        /// What is wrong with what it holds.
+        #[source]
+        source: Box<Error>,
+    },
     /// The chain does not lead to the client CA, is outside its validity, or not for clients.
     #[error("verifying certificate {certificate} failed: {reason}")]
     Untrusted {
@@ -151,12 +160,15 @@ pub struct ClientCa {
 impl ClientCa {
     /// Reads the CA bundle of `--client-ca-file`.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let shown = path.display().to_string();
+        let shown = || path.display().to_string();
         let pem = std::fs::read_to_string(path).map_err(|error| Error::ReadCa {
-            path: shown,
+            path: shown(),
             source: rustls::pki_types::pem::Error::Io(error),
         })?;
-        Self::from_pem(&pem)
+        Self::from_pem(&pem).map_err(|error| Error::BadCaFile {
+            path: shown(),
+            source: Box::new(error),
+        })
     }
 
     /// Takes the CA bundle as PEM text.

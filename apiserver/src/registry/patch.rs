@@ -67,13 +67,7 @@ impl Registry {
             pipeline::check_namespace(kind, &target.namespace, &mut patched)?;
             let own = tree::name(&patched);
             if own != target.name {
-                let cause = api_meta::Cause::invalid("metadata.name", own, "field is immutable");
-                return Err(Status::invalid(
-                    &kind.group,
-                    &kind.kind,
-                    &target.name,
-                    vec![cause],
-                ));
+                return Err(super::create::name_mismatch(own, &target.name));
             }
             Ok(patched)
         };

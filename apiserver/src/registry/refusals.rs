@@ -56,7 +56,8 @@ pub(crate) fn of_store(error: &Error) -> Status {
             "The provided continue parameter is too old or the resourceVersion is too old.",
         ),
         Error::FutureRevision => Status::failure(500, "InternalError", error.to_string()),
-        Error::TooLarge => Status::too_large("limit is 3145728"),
+        // The limit is the store's own, which knows it.
+        Error::TooLarge => Status::too_large(&error.to_string()),
         Error::NoSpace => Status::failure(500, "InternalError", error.to_string()),
         Error::Refused(_) | Error::Protocol(_) => {
             tracing::error!(error = %base::report(error), "the store refused a request");

@@ -237,20 +237,24 @@ impl Etcd {
     {
         let deadline = Instant::now() + CALL_MAX;
         let mut backoff = retry_backoff();
+        // A member that only takes too long gives no reason; the last that was given is kept.
+        let mut reason = None;
         loop {
             let (place, _, channel) = self.member();
             let end = deadline.min(Instant::now() + TRY_MAX);
-            let failed = match timeout_at(end, call(channel)).await {
+            match timeout_at(end, call(channel)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => match classify(status) {
                     Verdict::Final(error) => return Err(error),
-                    Verdict::NotSent(status) | Verdict::Ambiguous(status) => Some(Box::new(status)),
+                    Verdict::NotSent(status) | Verdict::Ambiguous(status) => {
+                        reason = Some(Box::new(status));
+                    }
                 },
-                Err(_) => None,
-            };
+                Err(_) => {}
+            }
             self.leave(place);
             if Instant::now() >= deadline {
-                return Err(Error::Unavailable(failed));
+                return Err(Error::Unavailable(reason));
             }
             tokio::time::sleep(backoff.next_wait()).await;
         }

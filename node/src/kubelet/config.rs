@@ -116,7 +116,7 @@ impl Config {
             logs: path("pod-logs-dir").unwrap_or_else(|| PathBuf::from("/var/log/pods")),
             root,
             address: SocketAddr::new(ip, port),
-            certificate: path("tls-cert-file").zip(path("tls-private-key-file")),
+            certificate: flags.pair("tls-cert-file", "tls-private-key-file")?,
             client_ca: path("client-ca-file"),
             anonymous: flags.switch("anonymous-auth", false),
             token_webhook: flags.switch("authentication-token-webhook", true),

@@ -81,6 +81,10 @@ async fn what_is_too_large_for_the_store_is_said_and_not_stored() {
         ),
         "{status}"
     );
+    assert_eq!(
+        status["message"],
+        "Request entity too large: etcdserver: request is too large"
+    );
     let (code, _) = admin.get(&format!("{roles}/big")).await;
     assert_eq!(code, StatusCode::NOT_FOUND);
 }

@@ -171,12 +171,9 @@ fn the_api_server_does_not_start_with_files_that_do_not_work() -> Result<()> {
         ("--etcd-cafile", &missing, &missing),
         ("--tls-cert-file", &garbage, &garbage),
         ("--tls-private-key-file", &garbage, &garbage),
-        ("--client-ca-file", &garbage, "client CA"),
-        (
-            "--service-account-signing-key-file",
-            &garbage,
-            "service account keys: data does not contain",
-        ),
+        ("--client-ca-file", &garbage, &garbage),
+        ("--service-account-key-file", &garbage, &garbage),
+        ("--service-account-signing-key-file", &garbage, &garbage),
         (
             "--tls-private-key-file",
             &foreign_key,
@@ -228,6 +225,11 @@ fn components_with_a_port_do_not_start_with_files_that_do_not_work() -> Result<(
             ];
             refused(&args)?.says(1, words)?;
         }
+    }
+    let half = format!("--tls-cert-file={}", ours.path("server.crt"));
+    for component in ["controllers", "cloud-controllers", "scheduler", "kubelet"] {
+        let args = [component, &format!("--kubeconfig={kubeconfig}"), &half];
+        refused(&args)?.says(1, "tls-private-key-file")?;
     }
     let broken = ours.path("broken.kubeconfig");
     fs::write(&broken, "clusters: [")?;

@@ -87,6 +87,8 @@ fn a_file_where_a_folder_should_be() -> Result<()> {
             1,
             &format!("cannot access data directory {}", named.display()),
         )?;
+        let text = ended.text.to_lowercase();
+        ensure!(text.contains("not a directory"), "{text}");
         let etcd = Running::start(&mut member.of_etcd()?)?.end()?;
         ensure!(etcd.status != 0, "{}", etcd.text);
     }
