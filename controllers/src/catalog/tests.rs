@@ -58,6 +58,7 @@ const REQUESTS: &[(&str, &[Request])] = &[
     (
         "job-controller",
         &[
+            ("jobs", "batch", "get"),
             ("jobs/status", "batch", "update"),
             ("pods", "", "create patch delete"),
             EVENTS,

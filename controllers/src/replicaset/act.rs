@@ -19,7 +19,7 @@ use crate::act;
 use crate::driver::{After, Reconciler};
 use crate::error::{Error, Result, is_namespace_terminating, is_not_found, message};
 use crate::informers::{BY_OWNER, orphans};
-use crate::owners::{adoption, controller_of, controller_reference, release};
+use crate::owners::{adoption, controller_of, controller_reference, is_alive, release};
 
 /// The first batch of creations; each batch that succeeds doubles the next, so that creations that would all fail (a
 /// quota, a webhook) fail once and not five hundred times.
@@ -99,7 +99,7 @@ impl Controller {
         if !claims.adopt.is_empty() {
             // The cache may not know yet that the set is going away; an adopted pod would be deleted with it.
             let fresh = self.sets_api(&key).get(&key.name).await?;
-            if fresh.uid() != set.uid() || fresh.metadata.deletion_timestamp.is_some() {
+            if !is_alive(&set.metadata, &fresh.metadata) {
                 return Err(Error::Unready(format!("ReplicaSet {key} is going away")));
             }
         }

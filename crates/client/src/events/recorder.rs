@@ -271,11 +271,12 @@ struct Draft {
     tries: u32,
 }
 
-/// Whether the server may take the same request later: it was not reached, is overloaded or broke. Anything else it
-/// says of the event itself.
+/// Whether the server may take the same request later: it was not reached, or says that it is overloaded or not
+/// available. Anything else it says of the event itself, or is a fault, such as a webhook's, that may last: other
+/// events must not wait for that.
 fn may_pass(error: &kube::Error) -> bool {
     match error {
-        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+        kube::Error::Api(status) => matches!(status.code, 429 | 503 | 504),
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::Auth(_) => true,
         _ => false,
     }
