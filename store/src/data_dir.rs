@@ -6,6 +6,7 @@
 //! DIR/member/log        the raft log (or --wal-dir)
 //! DIR/member/state      the state machine
 //! DIR/member/staging    snapshots under way
+//! DIR/member/restoring  there while a snapshot is made into a member, and not a member yet
 //! ```
 //! Must never delete or repair anything: a folder that does not fit is refused.
 
@@ -19,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 /// The layout that this program writes. A reader refuses a greater one.
 const FORMAT: u32 = 1;
+
+/// See the module.
+const RESTORING: &str = "restoring";
 
 /// A founding member, as `--initial-cluster` named it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +128,13 @@ pub enum DataDirError {
         /// What is wrong.
         what: String,
     },
+    /// Making it from a snapshot did not come to its end.
+    #[error(
+        "data directory {} holds a snapshot restore that did not finish: remove the directory (and the \
+         --wal-dir, if one was given) and run `etcdutl snapshot restore` again",
+        .0.display()
+    )]
+    HalfRestored(PathBuf),
     /// A later program wrote it.
     #[error("data directory {} has format {found}, this program reads up to {FORMAT}: use a newer one", path.display())]
     TooNew {
@@ -175,6 +186,47 @@ impl DataDir {
         make_private(root)?;
         make_private(&member)?;
         let lock = take_lock(root, &member.join("lock"))?;
+        if member.join(RESTORING).exists() {
+            return Err(DataDirError::HalfRestored(root.into()));
+        }
+        Self::take(root, member, log, lock)
+    }
+
+    /// Takes an empty folder for a member that is to be made from a snapshot. Until
+    /// [`DataDir::finish_restore`], nobody can start a member on it: one that found no data would
+    /// begin an empty cluster.
+    pub fn begin_restore(root: &Path, wal_dir: Option<&Path>) -> Result<Self, DataDirError> {
+        let member = root.join("member");
+        let log = wal_dir.map_or_else(|| member.join("log"), Path::to_path_buf);
+        make_private(root)?;
+        make_private(&member)?;
+        let lock = take_lock(root, &member.join("lock"))?;
+        let mark = member.join(RESTORING);
+        let write = || -> io::Result<()> {
+            File::create(&mark)?.sync_all()?;
+            sync_dirs(&[&member, root])
+        };
+        write().map_err(access(&mark, "create"))?;
+        Self::take(root, member, log, lock)
+    }
+
+    /// Makes the folder that of a member. Its log and state must be on disk.
+    pub fn finish_restore(mut self, identity: Identity) -> Result<(), DataDirError> {
+        let mark = self.member.join(RESTORING);
+        for dir in [self.log.clone(), self.state()] {
+            sync_dirs(&[&dir]).map_err(access(&dir, "sync"))?;
+        }
+        // A folder is durable once the one that names it is.
+        let root = std::path::absolute(&self.root).map_err(access(&self.root, "find"))?;
+        if let Some(parent) = root.parent() {
+            sync_dirs(&[parent]).map_err(access(parent, "sync"))?;
+        }
+        self.set_identity(identity)?;
+        std::fs::remove_file(&mark).map_err(access(&mark, "remove"))?;
+        sync_dirs(&[&self.member]).map_err(access(&self.member, "sync"))
+    }
+
+    fn take(root: &Path, member: PathBuf, log: PathBuf, lock: File) -> Result<Self, DataDirError> {
         for dir in [&log, &member.join("state"), &member.join("staging")] {
             make_private(dir)?;
         }
@@ -207,8 +259,7 @@ impl DataDir {
             file.sync_all()?;
             std::fs::rename(&temporary, &path)?;
             // The rename is durable only once the folder is.
-            File::open(&self.member)?.sync_all()?;
-            File::open(&self.root)?.sync_all()
+            sync_dirs(&[&self.member, &self.root])
         };
         write().map_err(access(&path, "write the identity"))?;
         self.identity = Some(identity);
@@ -289,6 +340,10 @@ fn make_private(path: &Path) -> Result<(), DataDirError> {
     std::fs::read_dir(path)
         .map(drop)
         .map_err(access(path, "read"))
+}
+
+fn sync_dirs(dirs: &[&Path]) -> io::Result<()> {
+    dirs.iter().try_for_each(|dir| File::open(dir)?.sync_all())
 }
 
 fn take_lock(root: &Path, path: &Path) -> Result<File, DataDirError> {
@@ -384,6 +439,21 @@ mod tests {
         ));
         drop(first);
         DataDir::open(root.path(), None).unwrap();
+    }
+
+    #[test]
+    fn half_a_restore_is_no_member() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        drop(DataDir::begin_restore(&path, None).unwrap());
+        let error = DataDir::open(&path, None).unwrap_err();
+        assert!(matches!(error, DataDirError::HalfRestored(_)), "{error}");
+        let dir = DataDir::begin_restore(&path, None).unwrap();
+        dir.finish_restore(identity()).unwrap();
+        assert_eq!(
+            DataDir::open(&path, None).unwrap().identity(),
+            Some(&identity())
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod dispatch;
 mod gc;
 mod generation;
 mod machine;
+mod made;
 mod memory;
 mod permitted;
 mod quota;
@@ -20,5 +21,6 @@ mod view;
 pub(crate) mod tests;
 
 pub use machine::{Machine, MachineOptions};
+pub use made::make_state;
 pub use quota::{put_cost, txn_cost};
 pub use view::{LeaseView, ReadError, View};

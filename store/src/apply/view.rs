@@ -257,6 +257,19 @@ impl View {
         Ok(())
     }
 
+    /// Calls `read` with the rows of one moment. Writers go on; the rows take their space on the disk
+    /// until it returns.
+    pub fn at_one_moment<T>(&self, read: impl FnOnce(&dyn Reader) -> T) -> T {
+        let generation;
+        let snapshot;
+        {
+            let memory = self.shared.memory.read();
+            generation = memory.generation.clone();
+            snapshot = generation.engine().snapshot();
+        }
+        read(&*snapshot)
+    }
+
     /// A hash of the rows on this member's disk, for tests. Members of equal state differ in what
     /// they have removed so far; [`View::hash_kv`] is the one to compare.
     pub fn hash(&self) -> Result<(u32, i64), Fatal> {
