@@ -131,10 +131,13 @@ fn a_restored_member_is_whole() -> Result<()> {
     ensure!(ok(etcdutl(&["hashkv", data]))? == "318028816, 10, 6\n");
     ok(etcdutl(&["defrag", "--data-dir", data]))?;
     let verified = ok(etcdutl(&["verify", "--data-dir", data]))?;
+    let (member, rest) = verified.split_once("; ").context("member and state")?;
     ensure!(
-        verified
-            == "member 8e9e05c52164694d of cluster cdf818194e3a8c32; log: 0 entries; \
-                state: applied up to 1, revision 10, hash 318028816\n",
+        member.starts_with("member 8e9e05c52164694d of cluster "),
+        "{verified}"
+    );
+    ensure!(
+        rest == "log: 0 entries; state: applied up to 1, revision 10, hash 318028816\n",
         "{verified}"
     );
     ensure!(ok(etcdutl(&["dump", "--data-dir", data]))?.is_empty());

@@ -1,7 +1,7 @@
 //! A snapshot file: a database, and behind it its SHA-256 if it came from a member.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
@@ -45,38 +45,57 @@ pub(crate) fn open(path: &Path) -> Result<Database<File>, FileError> {
     Ok(Database::open(file)?)
 }
 
-/// Compares the file with the checksum at its end.
-pub(crate) fn check_hash(path: &Path) -> Result<(), FileError> {
-    let mut file = File::open(path).map_err(access(path, "open"))?;
-    let size = file.metadata().map_err(access(path, "stat"))?.len();
-    // etcd's own rule: a database is whole disk sectors.
-    if size % 512 != SHA256_OUTPUT_LEN as u64 {
-        return Err(FileError::NoHash);
+/// The checksum of a file's database, and the one that stands behind it, if any.
+pub(super) struct Checksum {
+    pub(super) found: Vec<u8>,
+    expected: Option<Vec<u8>>,
+}
+
+impl Checksum {
+    /// Refuses a file that is not what its member sent.
+    pub(super) fn check(&self) -> Result<(), FileError> {
+        match &self.expected {
+            None => Err(FileError::NoHash),
+            Some(expected) if *expected == self.found => Ok(()),
+            Some(expected) => Err(FileError::OtherHash {
+                expected: as_go(expected),
+                found: as_go(&self.found),
+            }),
+        }
     }
-    let mut read = || -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let mut expected = Vec::new();
-        file.seek(io::SeekFrom::End(-(SHA256_OUTPUT_LEN as i64)))?;
-        file.read_to_end(&mut expected)?;
-        file.rewind()?;
+}
+
+/// Reads the whole file.
+pub(super) fn checksum(path: &Path) -> Result<Checksum, FileError> {
+    let mut file = File::open(path).map_err(access(path, "open"))?;
+    let mut read = || -> io::Result<Checksum> {
+        let size = file.metadata()?.len();
+        // etcd's own rule: a database is whole disk sectors.
+        let has_checksum = size % 512 == SHA256_OUTPUT_LEN as u64;
+        let database_bytes = match has_checksum {
+            true => size - SHA256_OUTPUT_LEN as u64,
+            false => size,
+        };
         let mut context = Context::new(&SHA256);
-        let mut left = (&mut file).take(size - SHA256_OUTPUT_LEN as u64);
+        let mut database = (&mut file).take(database_bytes);
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            match left.read(&mut buffer)? {
+            match database.read(&mut buffer)? {
                 0 => break,
                 len => context.update(&buffer[..len]),
             }
         }
-        Ok((expected, context.finish().as_ref().to_vec()))
+        let mut rest = Vec::new();
+        // A file that grows meanwhile must not fill the memory.
+        (&mut file)
+            .take(SHA256_OUTPUT_LEN as u64)
+            .read_to_end(&mut rest)?;
+        Ok(Checksum {
+            found: context.finish().as_ref().to_vec(),
+            expected: has_checksum.then_some(rest),
+        })
     };
-    let (expected, found) = read().map_err(access(path, "read"))?;
-    match expected == found {
-        true => Ok(()),
-        false => Err(FileError::OtherHash {
-            expected: as_go(&expected),
-            found: as_go(&found),
-        }),
-    }
+    read().map_err(access(path, "read"))
 }
 
 fn as_go(bytes: &[u8]) -> String {

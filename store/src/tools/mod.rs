@@ -10,6 +10,7 @@ mod dump;
 mod file;
 mod folder;
 mod hashkv;
+mod history;
 mod import;
 mod print;
 mod restore;

@@ -3,8 +3,12 @@
 //! Every member of the new cluster is made from the same file with the same `--initial-cluster`. The
 //! folder is marked as unfinished until all of it is on disk, so that a restore that was interrupted
 //! is never taken for a member, or for an empty folder.
+//!
+//! Must never touch the file, and nothing that was there before.
 
 use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
 
 use super::file::{self, FileError};
 use super::import::{self, ImportError, Imported};
@@ -80,9 +84,11 @@ pub(super) enum RestoreError {
 pub(crate) async fn restore(options: &Options) -> Result<(Identity, Imported), RestoreError> {
     let mut identity = founding::founder(&config(options)?).await?;
     check_free(options)?;
+    let checksum = file::checksum(&options.file)?;
     if !options.skips_hash_check {
-        file::check_hash(&options.file)?;
+        checksum.check()?;
     }
+    identity.cluster_id = cluster_id(identity.cluster_id, &checksum.found, options.bump_revision);
     let file = file::open(&options.file)?;
     // What is no database of etcd is refused before there is anything to clean up.
     import::bucket(&file, super::schema::META)?;
@@ -118,6 +124,18 @@ pub(crate) async fn restore(options: &Options) -> Result<(Identity, Imported), R
         "restored snapshot"
     );
     Ok((identity, imported))
+}
+
+/// The new cluster's id. Unlike etcd's it depends on what was restored: members made from different
+/// files, or from none, would take each other's logs for their own, and so refuse each other instead.
+fn cluster_id(founded: u64, checksum: &[u8], bump_revision: i64) -> u64 {
+    let mut hash = Context::new(&SHA256);
+    hash.update(&founded.to_be_bytes());
+    hash.update(checksum);
+    hash.update(&bump_revision.to_be_bytes());
+    let digest = hash.finish();
+    let first = digest.as_ref().iter().take(8);
+    first.fold(0, |id, byte| id << 8 | u64::from(*byte))
 }
 
 /// The member's settings as a member that founds a cluster has them.

@@ -104,8 +104,11 @@ async fn look(endpoint: &str) -> Vec<String> {
         if revision > current {
             continue;
         }
+        // 3.5 does not tell up to where it hashed.
         let hash = maintenance.hash_kv(HashKvRequest { revision }).await;
-        lines.push(format!("hash at {revision}: {}", normal(hash)));
+        let hash = hash.map(|hash| (hash.get_ref().hash, hash.get_ref().compact_revision));
+        let hash = hash.map_err(|status| status.message().to_owned());
+        lines.push(format!("hash at {revision}: {hash:?}"));
     }
     let mut leases = LeaseClient::new(channel.clone());
     let listed = leases.lease_leases(LeaseLeasesRequest {}).await.unwrap();

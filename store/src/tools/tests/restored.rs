@@ -117,6 +117,16 @@ async fn every_founder_gets_the_same_cluster_and_state() {
     assert_ne!(a.member_id, b.member_id);
     assert_eq!(from_a, from_b);
     verify::verify(&second.data_dir, second.wal_dir.as_deref(), None).unwrap();
+    // One that was made of something else must not find the others.
+    let mut other = first.clone();
+    other.data_dir = root.path().join("other");
+    other.bump_revision = 1;
+    let (other, _) = restore(&other).await.unwrap();
+    assert_eq!(
+        (other.member_id, &other.founders),
+        (a.member_id, &a.founders)
+    );
+    assert_ne!(other.cluster_id, a.cluster_id);
     second.data_dir = root.path().join("m3");
     let error = restore(&second).await.unwrap_err();
     assert!(matches!(error, RestoreError::WalDirTaken(_)), "{error}");
