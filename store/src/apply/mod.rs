@@ -16,6 +16,7 @@ mod permitted;
 mod quota;
 mod shared;
 mod view;
+mod view_hash;
 
 #[cfg(test)]
 pub(crate) mod tests;

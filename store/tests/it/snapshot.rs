@@ -219,6 +219,43 @@ async fn goes_on(cluster: &mut Cluster, before: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_tells_how_much_is_to_come_and_ends_with_its_checksum() {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let cluster = Cluster::start(1).await;
+    let endpoint = cluster.endpoint(0);
+    for number in 0..100 {
+        run_put(&endpoint, &format!("k{number}"), &"v".repeat(20_000)).await;
+    }
+    let mut maintenance = MaintenanceClient::new(connect(&endpoint).await);
+    // More than may be under way at once: those whose clients have gone must make room.
+    for _ in 0..8 {
+        let stream = maintenance.snapshot(SnapshotRequest {}).await.unwrap();
+        let mut stream = stream.into_inner();
+        assert!(stream.message().await.unwrap().is_some());
+    }
+    let stream = maintenance.snapshot(SnapshotRequest {}).await.unwrap();
+    let mut stream = stream.into_inner();
+    let (mut file, mut total, mut checksum) = (Vec::new(), None, None);
+    while let Some(message) = stream.message().await.unwrap() {
+        assert_eq!(message.version, "3.7.0");
+        assert!(checksum.is_none(), "nothing may follow the checksum");
+        let len = message.blob.len() as u64;
+        let size = file.len() as u64;
+        if total == Some(size) {
+            assert_eq!(message.remaining_bytes, 0);
+            checksum = Some(message.blob);
+            continue;
+        }
+        assert!(len > 0 && len <= 32 << 10);
+        let announced = *total.get_or_insert(len + message.remaining_bytes);
+        assert_eq!(message.remaining_bytes, announced - size - len);
+        file.extend_from_slice(&message.blob);
+    }
+    assert!(file.len() > 2_000_000 && file.len() % 4096 == 0);
+    assert_eq!(checksum.as_deref(), Some(digest(&SHA256, &file).as_ref()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_moves_in_from_etcd() {
     for (name, real) in super::auth::real_etcds(&[CHEAP]).await {
         let dir = tempfile::tempdir().unwrap();
