@@ -28,7 +28,7 @@ pub enum DataDirError {
     /// etcd wrote it.
     #[error(
         "data directory {} holds the files of etcd itself ({found}), which this store cannot read: \
-         give an empty --data-dir, and move the data by a client",
+         give an empty --data-dir, or one that `keelson etcdutl snapshot restore` made of a snapshot of that etcd",
         path.display()
     )]
     Foreign {
