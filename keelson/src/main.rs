@@ -53,6 +53,7 @@ type Program = (&'static str, &'static str, fn(Vec<String>) -> ExitCode);
 /// The components. Their flags are upstream's, so each reads its own command line.
 const PROGRAMS: &[Program] = &[
     ("store", "etcd", store::server::main_store),
+    ("etcdutl", "etcdutl", store::tools::main_etcdutl),
     ("apiserver", "kube-apiserver", apiserver::main_apiserver),
     (
         "controllers",
@@ -72,6 +73,7 @@ const PROGRAMS: &[Program] = &[
 const COMPONENTS_HELP: &str = "\
 Components, each with its upstream's flags (see `keelson COMPONENT --help`):
   store              a member of the store (etcd)
+  etcdutl            snapshots and stopped members of the store (etcdutl)
   apiserver          an api-server (kube-apiserver)
   controllers        the controllers (kube-controller-manager)
   cloud-controllers  the cloud controllers (cloud-controller-manager)

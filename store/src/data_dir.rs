@@ -6,8 +6,11 @@
 //! DIR/member/log        the raft log (or --wal-dir)
 //! DIR/member/state      the state machine
 //! DIR/member/staging    snapshots under way
+//! DIR/member/restoring  there while a snapshot is made into a member, and not a member yet
 //! ```
 //! Must never delete or repair anything: a folder that does not fit is refused.
+
+mod error;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -17,8 +20,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+pub use self::error::DataDirError;
+
 /// The layout that this program writes. A reader refuses a greater one.
 const FORMAT: u32 = 1;
+
+/// See the module.
+const RESTORING: &str = "restoring";
 
 /// A founding member, as `--initial-cluster` named it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,92 +88,6 @@ pub struct DataDir {
     _lock: File,
 }
 
-/// Why a folder cannot be used, and what to do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum DataDirError {
-    /// It cannot be created, read or written.
-    #[error("cannot access data directory {}: {action}", path.display())]
-    Access {
-        /// Which file or folder.
-        path: PathBuf,
-        /// What failed.
-        action: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process has it.
-    #[error(
-        "data directory {} is in use by another process: stop that one, or give each member its own --data-dir",
-        .0.display()
-    )]
-    InUse(PathBuf),
-    /// etcd wrote it.
-    #[error(
-        "data directory {} holds the files of etcd itself ({found}), which this store cannot read: \
-         give an empty --data-dir, and move the data by a client",
-        path.display()
-    )]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-        /// What gave it away.
-        found: &'static str,
-    },
-    /// There is data without an identity, or an identity that cannot be read.
-    #[error(
-        "data directory {} is damaged ({what}): restore it, or remove the member from its cluster \
-         and add it again with an empty folder",
-        path.display()
-    )]
-    Damaged {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A later program wrote it.
-    #[error("data directory {} has format {found}, this program reads up to {FORMAT}: use a newer one", path.display())]
-    TooNew {
-        /// The folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// It belongs to a cluster that the flags do not describe.
-    #[error(
-        "data directory {} belongs to another cluster: it was made with --initial-cluster-token={found:?} \
-         (cluster ID {cluster_id:x}), the flags say {flags:?}: give this member's own --data-dir",
-        path.display()
-    )]
-    OtherCluster {
-        /// The folder.
-        path: PathBuf,
-        /// Its token.
-        found: String,
-        /// Its cluster.
-        cluster_id: u64,
-        /// The flags' token.
-        flags: String,
-    },
-    /// It belongs to a member that the flags do not describe.
-    #[error(
-        "data directory {} belongs to another member: it is that of {found:?} (member ID {member_id:x}), \
-         the flags describe {flags:?}: give this member's own --data-dir",
-        path.display()
-    )]
-    OtherMember {
-        /// The folder.
-        path: PathBuf,
-        /// Its member's name.
-        found: String,
-        /// Its member.
-        member_id: u64,
-        /// The flags' name.
-        flags: String,
-    },
-}
-
 impl DataDir {
     /// Takes the folder, making it where it is missing, and reads its identity.
     pub fn open(root: &Path, wal_dir: Option<&Path>) -> Result<Self, DataDirError> {
@@ -175,6 +97,47 @@ impl DataDir {
         make_private(root)?;
         make_private(&member)?;
         let lock = take_lock(root, &member.join("lock"))?;
+        if member.join(RESTORING).exists() {
+            return Err(DataDirError::HalfRestored(root.into()));
+        }
+        Self::take(root, member, log, lock)
+    }
+
+    /// Takes an empty folder for a member that is to be made from a snapshot. Until
+    /// [`DataDir::finish_restore`], nobody can start a member on it: one that found no data would
+    /// begin an empty cluster.
+    pub fn begin_restore(root: &Path, wal_dir: Option<&Path>) -> Result<Self, DataDirError> {
+        let member = root.join("member");
+        let log = wal_dir.map_or_else(|| member.join("log"), Path::to_path_buf);
+        make_private(root)?;
+        make_private(&member)?;
+        let lock = take_lock(root, &member.join("lock"))?;
+        let mark = member.join(RESTORING);
+        let write = || -> io::Result<()> {
+            File::create(&mark)?.sync_all()?;
+            sync_dirs(&[&member, root])
+        };
+        write().map_err(access(&mark, "create"))?;
+        Self::take(root, member, log, lock)
+    }
+
+    /// Makes the folder that of a member. Its log and state must be on disk.
+    pub fn finish_restore(mut self, identity: Identity) -> Result<(), DataDirError> {
+        let mark = self.member.join(RESTORING);
+        for dir in [self.log.clone(), self.state()] {
+            sync_dirs(&[&dir]).map_err(access(&dir, "sync"))?;
+        }
+        // A folder is durable once the one that names it is.
+        let root = std::path::absolute(&self.root).map_err(access(&self.root, "find"))?;
+        if let Some(parent) = root.parent() {
+            sync_dirs(&[parent]).map_err(access(parent, "sync"))?;
+        }
+        self.set_identity(identity)?;
+        std::fs::remove_file(&mark).map_err(access(&mark, "remove"))?;
+        sync_dirs(&[&self.member]).map_err(access(&self.member, "sync"))
+    }
+
+    fn take(root: &Path, member: PathBuf, log: PathBuf, lock: File) -> Result<Self, DataDirError> {
         for dir in [&log, &member.join("state"), &member.join("staging")] {
             make_private(dir)?;
         }
@@ -207,8 +170,7 @@ impl DataDir {
             file.sync_all()?;
             std::fs::rename(&temporary, &path)?;
             // The rename is durable only once the folder is.
-            File::open(&self.member)?.sync_all()?;
-            File::open(&self.root)?.sync_all()
+            sync_dirs(&[&self.member, &self.root])
         };
         write().map_err(access(&path, "write the identity"))?;
         self.identity = Some(identity);
@@ -294,6 +256,10 @@ fn make_private(path: &Path) -> Result<(), DataDirError> {
     std::fs::read_dir(path)
         .map(drop)
         .map_err(access(path, "read"))
+}
+
+fn sync_dirs(dirs: &[&Path]) -> io::Result<()> {
+    dirs.iter().try_for_each(|dir| File::open(dir)?.sync_all())
 }
 
 fn take_lock(root: &Path, path: &Path) -> Result<File, DataDirError> {
@@ -389,6 +355,21 @@ mod tests {
         ));
         drop(first);
         DataDir::open(root.path(), None).unwrap();
+    }
+
+    #[test]
+    fn half_a_restore_is_no_member() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("data");
+        drop(DataDir::begin_restore(&path, None).unwrap());
+        let error = DataDir::open(&path, None).unwrap_err();
+        assert!(matches!(error, DataDirError::HalfRestored(_)), "{error}");
+        let dir = DataDir::begin_restore(&path, None).unwrap();
+        dir.finish_restore(identity()).unwrap();
+        assert_eq!(
+            DataDir::open(&path, None).unwrap().identity(),
+            Some(&identity())
+        );
     }
 
     #[test]

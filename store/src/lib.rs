@@ -35,4 +35,6 @@ pub mod watch;
 pub mod engine;
 pub mod keys;
 
+pub mod tools;
+
 pub use server::main_store;

@@ -31,6 +31,10 @@ pub const WATCH_PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// answers is the scarce thing.
 pub const RANGES_IN_FLIGHT_MAX: usize = 16;
 
+/// Snapshots sent to clients at once. Each takes a thread and keeps old rows on the disk for as long
+/// as its client reads. Others wait in order.
+pub const SNAPSHOTS_IN_FLIGHT_MAX: usize = 2;
+
 /// Ranges up to this many keys are read in place: handing them to another thread costs more.
 pub const RANGE_INLINE_KEYS_MAX: i64 = 16;
 

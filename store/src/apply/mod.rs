@@ -10,15 +10,18 @@ mod dispatch;
 mod gc;
 mod generation;
 mod machine;
+mod made;
 mod memory;
 mod permitted;
 mod quota;
 mod shared;
 mod view;
+mod view_hash;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use machine::{Machine, MachineOptions};
+pub use made::make_state;
 pub use quota::{put_cost, txn_cost};
 pub use view::{LeaseView, ReadError, View};

@@ -19,6 +19,7 @@ use std::time::Duration;
 pub use self::auth_token::{AuthToken, JwtOptions};
 pub use self::cluster::InitialCluster;
 pub use self::help::usage;
+pub(crate) use self::text::duration as parse_duration;
 pub use self::url::{Scheme, Url, UrlError};
 
 /// The etcd release whose protocol and behaviour this store answers with.

@@ -54,7 +54,7 @@ pub(super) fn signed(text: &str) -> Result<i64, String> {
 }
 
 /// A duration such as `300ms`, `1.5h` or `2h45m`. Negative ones are refused: no setting here has one.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

@@ -9,6 +9,7 @@ mod apply_thread;
 mod change;
 mod codec;
 mod config;
+mod content;
 mod fatal;
 mod log_store;
 pub mod membership;
@@ -18,6 +19,7 @@ mod peer_server;
 mod peers;
 mod propose;
 mod reads;
+mod restored;
 mod snapshot;
 mod start;
 mod state_machine;
@@ -37,9 +39,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use self::config::{ConsensusConfig, PeerTls};
+pub use self::content::{EntryContent, entry_content};
 pub use self::fatal::FatalSignal;
 pub use self::node::RaftConsensus;
 pub use self::peer_server::PeerService;
+pub use self::restored::{RestoreError, found_restored, members_of};
 pub use self::start::{StartError, start};
 use self::types::TypeConfig;
 

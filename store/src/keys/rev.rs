@@ -47,7 +47,21 @@ pub fn parse_key(bytes: &[u8]) -> Result<Revision, Damaged> {
 
 /// The row's value.
 pub fn value(is_tombstone: bool, previous: Option<Revision>, kv: &KeyValue) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + kv.encoded_len());
+    let mut out = head(is_tombstone, previous, kv.encoded_len());
+    // A Vec grows: encoding into it cannot fail.
+    kv.encode(&mut out).expect("a Vec has room");
+    out
+}
+
+/// The row's value around an exact `mvccpb.KeyValue`.
+pub fn value_of(is_tombstone: bool, previous: Option<Revision>, kv: &[u8]) -> Vec<u8> {
+    let mut out = head(is_tombstone, previous, kv.len());
+    out.extend_from_slice(kv);
+    out
+}
+
+fn head(is_tombstone: bool, previous: Option<Revision>, kv_len: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + kv_len);
     out.push(VERSION << 4 | if is_tombstone { TOMBSTONE } else { 0 });
     match previous {
         None => out.push(0),
@@ -56,14 +70,27 @@ pub fn value(is_tombstone: bool, previous: Option<Revision>, kv: &KeyValue) -> V
             put_varint(&mut out, u64::from(previous.sub));
         }
     }
-    // A Vec grows: encoding into it cannot fail.
-    kv.encode(&mut out).expect("a Vec has room");
     out
+}
+
+/// Whether the row is a deletion, and its exact `mvccpb.KeyValue`.
+pub fn split(value: &[u8]) -> Result<(bool, &[u8]), Damaged> {
+    let (is_tombstone, _, kv) = parts(value)?;
+    Ok((is_tombstone, kv))
 }
 
 /// Reads a row's value.
 pub fn parse(value: &Bytes) -> Result<Record, Damaged> {
-    let mut rest: &[u8] = value;
+    let (is_tombstone, previous, kv) = parts(value)?;
+    Ok(Record {
+        is_tombstone,
+        previous,
+        kv: value.slice(value.len() - kv.len()..),
+    })
+}
+
+fn parts(value: &[u8]) -> Result<(bool, Option<Revision>, &[u8]), Damaged> {
+    let mut rest = value;
     let (flags, tail) = rest
         .split_first()
         .ok_or(Damaged::new(KIND, "empty value"))?;
@@ -80,12 +107,7 @@ pub fn parse(value: &Bytes) -> Result<Record, Damaged> {
             sub: take_u32(&mut rest, KIND)?,
         })
     };
-    let kv = value.slice(value.len() - rest.len()..);
-    Ok(Record {
-        is_tombstone: flags & TOMBSTONE != 0,
-        previous,
-        kv,
-    })
+    Ok((flags & TOMBSTONE != 0, previous, rest))
 }
 
 impl Record {

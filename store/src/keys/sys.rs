@@ -88,6 +88,39 @@ impl Default for AuthRow {
     }
 }
 
+/// Kinds of which there may be many rows, ordered by id or name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Many {
+    /// [`Row::Lease`].
+    Leases,
+    /// [`Row::User`].
+    Users,
+    /// [`Row::Role`].
+    Roles,
+}
+
+impl Many {
+    /// The kind of the row at `key`, if it is one of these.
+    pub fn of(key: &[u8]) -> Option<Self> {
+        match key.first() {
+            Some(&LEASE) => Some(Self::Leases),
+            Some(&USER) => Some(Self::Users),
+            Some(&ROLE) => Some(Self::Roles),
+            _ => None,
+        }
+    }
+
+    /// Where the rows begin, and the key after them.
+    pub fn span(self) -> ([u8; 1], [u8; 1]) {
+        let ordinal = match self {
+            Self::Leases => LEASE,
+            Self::Users => USER,
+            Self::Roles => ROLE,
+        };
+        ([ordinal], [ordinal + 1])
+    }
+}
+
 /// One row, read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {

@@ -58,13 +58,7 @@ impl Hasher {
         if self.needs_seen(change) && (change.is_tombstone || !is_seen) {
             return;
         }
-        let mut key = Vec::with_capacity(18);
-        key.extend(change.at.main.to_be_bytes());
-        key.push(b'_');
-        key.extend(u64::from(change.at.sub).to_be_bytes());
-        if change.is_tombstone {
-            key.push(b't');
-        }
+        let key = change.at.etcd_key(change.is_tombstone);
         self.crc = crc32c::crc32c_append(self.crc, &key);
         self.crc = crc32c::crc32c_append(self.crc, &change.kv);
     }

@@ -9,7 +9,7 @@ use proto_etcd::etcdserverpb::alarm_request::AlarmAction;
 use proto_etcd::etcdserverpb::{
     AlarmRequest, AlarmResponse, AlarmType, InternalRaftRequest, ResponseHeader,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::identity::Authenticator;
@@ -74,6 +74,7 @@ pub struct Context {
     /// The latest news of consensus: who leads, the term, the members. Cheaper than to ask for it.
     news: watch::Receiver<Status>,
     ranges: Arc<Semaphore>,
+    snapshots: Arc<Semaphore>,
     next_id: AtomicU64,
 }
 
@@ -133,6 +134,7 @@ impl Context {
             leaderless,
             stop,
             ranges: Arc::new(Semaphore::new(limits::RANGES_IN_FLIGHT_MAX)),
+            snapshots: Arc::new(Semaphore::new(limits::SNAPSHOTS_IN_FLIGHT_MAX)),
             next_id: AtomicU64::new(first_id + 1),
         })
     }
@@ -277,6 +279,12 @@ impl Context {
         });
         task.await
             .map_err(|error| Error::Internal(format!("a read failed: {error}")))
+    }
+
+    /// Waits for the right to send a snapshot to a client.
+    pub async fn snapshot_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = self.snapshots.clone().acquire_owned().await;
+        permit.map_err(|_| Error::Stopped)
     }
 
     /// Whether this member knows a leader.

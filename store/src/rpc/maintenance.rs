@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::context::Context;
 use super::identity::Caller;
+use super::snapshot;
 use super::status::Error;
 use crate::config::{CLUSTER_VERSION, ETCD_VERSION};
 use crate::limits;
@@ -148,7 +149,8 @@ impl Service for Maintenance {
         request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         self.0.require_admin(&Caller::of(&request)).await?;
-        Err(Error::Unsupported("snapshots in etcd's file format are not supported yet").into())
+        let messages = snapshot::stream(&self.0).await?;
+        Ok(Response::new(Box::pin(messages)))
     }
 
     async fn move_leader(

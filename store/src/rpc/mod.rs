@@ -17,6 +17,7 @@ mod kv;
 mod lease;
 mod maintenance;
 mod range_stream;
+mod snapshot;
 mod watch;
 
 pub use context::{Context, Ids, Limits, Parts};

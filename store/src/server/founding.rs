@@ -24,10 +24,12 @@ pub(super) async fn identity(config: &Config, dir: &DataDir) -> Result<Identity,
 
 /// The founding members in consensus' words; none once the log has begun, or if the member joined.
 pub(super) fn initial_members(identity: &Identity) -> Option<Vec<Member>> {
-    let founders = identity
-        .founders
-        .as_ref()
-        .filter(|_| !identity.initialized)?;
+    (!identity.initialized).then(|| founding_members(identity))?
+}
+
+/// The members that founded the cluster, in consensus' words; none if this one joined.
+pub(crate) fn founding_members(identity: &Identity) -> Option<Vec<Member>> {
+    let founders = identity.founders.as_ref()?;
     let member = |founder: &Founder| Member {
         id: member_id(&founder.peer_urls, &identity.token, None),
         name: founder.name.clone(),
@@ -74,6 +76,16 @@ fn described_member(config: &Config, found: &Identity) -> Option<u64> {
 }
 
 async fn found(config: &Config) -> Result<Identity, StartError> {
+    let identity = founder(config).await?;
+    // A member that lost its data must not vote again as if it had none: it may have voted already.
+    if join::has_started(config, identity.member_id).await {
+        return Err(StartError::AlreadyBootstrapped(identity.member_id));
+    }
+    Ok(identity)
+}
+
+/// The identity of a founding member, by its flags alone.
+pub(crate) async fn founder(config: &Config) -> Result<Identity, StartError> {
     check_own_name(config)?;
     check_advertised(config).await?;
     check_no_duplicates(config)?;
@@ -95,14 +107,9 @@ async fn found(config: &Config) -> Result<Identity, StartError> {
         .get(&config.name)
         .map(texts)
         .unwrap_or_default();
-    let id = member_id(&own, token, None);
-    // A member that lost its data must not vote again as if it had none: it may have voted already.
-    if join::has_started(config, id).await {
-        return Err(StartError::AlreadyBootstrapped(id));
-    }
     Ok(Identity::new(
         cluster_id(&ids),
-        id,
+        member_id(&own, token, None),
         &config.name,
         token,
         Some(founders),

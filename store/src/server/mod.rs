@@ -3,7 +3,7 @@
 
 mod command;
 mod compactor;
-mod founding;
+pub(crate) mod founding;
 mod join;
 mod leaderless;
 mod listen;

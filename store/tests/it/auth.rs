@@ -13,7 +13,7 @@ use super::harness::Cluster;
 const CHEAP: &str = "--bcrypt-cost=4";
 
 /// The real etcd 3.5 and, where the machine has one, 3.7, which is the one to be like. By name.
-async fn real_etcds(flags: &[&str]) -> Vec<(&'static str, RealEtcd)> {
+pub(crate) async fn real_etcds(flags: &[&str]) -> Vec<(&'static str, RealEtcd)> {
     let mut found = Vec::new();
     for name in ["etcd", "etcd-3.7"] {
         if testkit::peer(name).is_ok() {

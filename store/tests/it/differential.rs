@@ -25,7 +25,11 @@ impl RealEtcd {
 
     /// One of the packaged etcds, with further flags.
     pub(crate) async fn start_with(name: &str, extra: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(name, tempfile::tempdir().unwrap(), extra).await
+    }
+
+    /// The same, on the folder `data` in `dir`.
+    pub(crate) async fn start_in(name: &str, dir: tempfile::TempDir, extra: &[&str]) -> Self {
         let (peer, client) = (free_port(), free_port());
         let process = tokio::process::Command::new(testkit::peer(name).unwrap())
             .args([

@@ -70,24 +70,24 @@ impl Cluster {
 
     /// The same, with further flags for each.
     pub(crate) async fn start_with(count: usize, extra: &[&str]) -> Self {
+        let mut cluster = Self::seats(count, extra);
+        cluster.restart_all().await;
+        cluster
+    }
+
+    /// A cluster of which no member has started.
+    pub(crate) fn seats(count: usize, extra: &[&str]) -> Self {
         let seat = |number| Seat {
             name: format!("m{number}"),
             peer: free_port(),
             client: free_port(),
             running: None,
         };
-        let mut cluster = Self {
+        Self {
             dir: tempfile::tempdir().unwrap(),
             seats: (0..count).map(seat).collect(),
             extra: extra.iter().map(|flag| (*flag).to_owned()).collect(),
-        };
-        for number in 0..count {
-            cluster.launch(number, "new").await;
         }
-        for number in 0..count {
-            cluster.wait_ready(number).await;
-        }
-        cluster
     }
 
     /// The flags of a member.

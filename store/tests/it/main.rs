@@ -12,5 +12,6 @@ mod harness;
 mod http;
 mod lease;
 mod one_member;
+mod snapshot;
 mod tls;
 mod watch;

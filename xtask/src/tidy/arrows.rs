@@ -5,6 +5,7 @@ use serde_json::Value;
 /// A crate, and the crates of ours that it may use in what it ships.
 const ARROWS: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("bolt", &[]),
     ("proto-etcd", &[]),
     ("proto-cri", &[]),
     ("api-meta", &["base"]),
@@ -13,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api-rules", &["base", "api-meta", "api-types"]),
     ("client", &["base", "api-meta", "api-machinery"]),
     ("testkit", &["base", "client", "proto-etcd"]),
-    ("store", &["base", "proto-etcd"]),
+    ("store", &["base", "bolt", "proto-etcd"]),
     (
         "apiserver",
         &[
