@@ -12,5 +12,6 @@ mod harness;
 mod http;
 mod lease;
 mod one_member;
+mod surface;
 mod tls;
 mod watch;
