@@ -86,6 +86,7 @@ impl Config {
                 timeout: values.duration("grpc-keepalive-timeout"),
             },
             reuse_port: values.flag("socket-reuse-port"),
+            lock_memory: values.flag("memory-mlock"),
             pre_vote: values.flag("pre-vote"),
             strict_reconfig_check: values.flag("strict-reconfig-check"),
             max_learners: usize::try_from(values.signed("max-learners")).unwrap_or(0),

@@ -127,6 +127,16 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
             ));
         }
     }
+    for url in &config.listen_client_http_urls {
+        // Port 0 is another one each time.
+        let is_same =
+            |client: &Url| client.address() == url.address() && !url.address().ends_with(":0");
+        if config.listen_client_urls.iter().any(is_same) {
+            faults.push(format!(
+                "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {url}"
+            ));
+        }
+    }
     if config.listen_peer_urls.is_empty() {
         faults.push("--listen-peer-urls is empty: other members could not reach this one".into());
     }

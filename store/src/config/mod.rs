@@ -163,6 +163,8 @@ pub struct Config {
     pub keep_alive: KeepAlive,
     /// `--socket-reuse-port`.
     pub reuse_port: bool,
+    /// `--memory-mlock`.
+    pub lock_memory: bool,
     /// `--pre-vote`.
     pub pre_vote: bool,
     /// `--strict-reconfig-check`.

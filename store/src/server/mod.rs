@@ -10,6 +10,7 @@ mod handshake;
 mod join;
 mod leaderless;
 mod listen;
+mod memory;
 mod notify;
 mod publish;
 mod serve;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::founding;
-use super::listen::Bound;
+use super::listen::{Bound, Listeners};
 use super::start::StartError;
 use crate::apply::{Machine, MachineOptions, View};
 use crate::auth::{Passwords, Provider};
@@ -83,8 +83,29 @@ pub(super) fn rpc_limits(config: &Config) -> Limits {
     }
 }
 
+/// All of a member's TLS.
+pub(super) struct Secrets {
+    /// Of the sockets for clients.
+    pub(super) client: Option<Arc<ServerTls>>,
+    /// Of the sockets for members.
+    pub(super) peer: Option<Arc<ServerTls>>,
+    /// Of connections to members.
+    pub(super) peer_client: Option<Arc<ClientTls>>,
+}
+
+/// Reads the files of every side that asks for TLS.
+pub(super) fn secrets(config: &Config, listeners: &Listeners) -> Result<Secrets, StartError> {
+    let client = [&listeners.client, &listeners.http, &listeners.metrics];
+    let is_needed = client.into_iter().any(|bounds| need_tls(bounds));
+    Ok(Secrets {
+        client: server_tls(config, "client", is_needed)?,
+        peer: server_tls(config, "peer", need_tls(&listeners.peer))?,
+        peer_client: peer_client(config)?,
+    })
+}
+
 /// The TLS of one side, where one of its sockets asks for it.
-pub(super) fn server_tls(
+fn server_tls(
     config: &Config,
     side: &'static str,
     is_needed: bool,
@@ -103,12 +124,12 @@ pub(super) fn server_tls(
 }
 
 /// Whether any of these sockets speaks TLS.
-pub(super) fn need_tls(bounds: &[Bound]) -> bool {
+fn need_tls(bounds: &[Bound]) -> bool {
     bounds.iter().any(|bound| bound.url.is_tls())
 }
 
 /// How this member calls others: with TLS as soon as it has any file for it.
-pub(super) fn peer_client(config: &Config) -> Result<Option<Arc<ClientTls>>, StartError> {
+fn peer_client(config: &Config) -> Result<Option<Arc<ClientTls>>, StartError> {
     let files = &config.peer_tls;
     if files.cert.is_none() && files.trusted_ca.is_none() {
         return Ok(None);

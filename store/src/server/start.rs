@@ -33,6 +33,15 @@ pub enum StartError {
         #[source]
         source: SelfMadeError,
     },
+    /// `--memory-mlock`.
+    #[error("--memory-mlock: cannot lock memory: {why}")]
+    LockMemory {
+        /// What to do.
+        why: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The keys of users' tokens.
     #[error("failed to create token provider")]
     Tokens(#[from] JwtError),

@@ -12,11 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{Bound, Listeners};
 use super::serve::{Door, accept};
 use super::settings::{
-    authenticator, consensus_config, make_certificates, need_tls, open_machine, peer_client,
-    rpc_limits, server_tls,
+    authenticator, consensus_config, make_certificates, open_machine, rpc_limits, secrets,
 };
 use super::start::StartError;
-use super::{announce, compactor, founding, leaderless, publish};
+use super::{announce, compactor, founding, leaderless, memory, publish};
 use crate::config::{Config, Url};
 use crate::consensus::{self, Consensus, Fatal, RaftConsensus, Status};
 use crate::data_dir::{DataDir, Identity};
@@ -120,17 +119,15 @@ impl Store {
 
     /// As [`Store::build`], on sockets that the caller has bound.
     pub async fn build_on(mut config: Config, listeners: Listeners) -> Result<Self, StartError> {
+        if config.lock_memory {
+            memory::lock()?;
+        }
         make_certificates(&mut config)?;
-        let needs_client_tls = need_tls(&listeners.client)
-            || need_tls(&listeners.http)
-            || need_tls(&listeners.metrics);
-        let client_tls = server_tls(&config, "client", needs_client_tls)?;
-        let peer_tls = server_tls(&config, "peer", need_tls(&listeners.peer))?;
-        let peer_client = peer_client(&config)?;
+        let secrets = secrets(&config, &listeners)?;
         let auth = authenticator(&config)?;
         let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
         announce::starting(&config, dir.identity().is_some());
-        let identity = founding::identity(&config, &dir, peer_client.as_ref()).await?;
+        let identity = founding::identity(&config, &dir, secrets.peer_client.as_ref()).await?;
         if dir.identity().is_none() {
             dir.set_identity(identity.clone())?;
         }
@@ -138,7 +135,7 @@ impl Store {
         let election = Duration::from_millis(config.election_ms);
         let lessor = Lessor::new(view.clone(), election, config.request_timeout());
         let core = Tasks::new("store core");
-        let settings = consensus_config(&config, &dir, &identity, peer_client.as_ref());
+        let settings = consensus_config(&config, &dir, &identity, secrets.peer_client.as_ref());
         let raft = consensus::start(settings, Box::new(machine), &core)
             .await
             .map_err(StartError::Consensus)?;
@@ -178,8 +175,8 @@ impl Store {
             dir,
             identity,
             listeners,
-            client_tls,
-            peer_tls,
+            client_tls: secrets.client,
+            peer_tls: secrets.peer,
             raft,
             lessor,
             context,

@@ -133,6 +133,7 @@ fn a_member_makes_its_own_certificate() -> Result<()> {
             ensure!(path.exists(), "{} is missing", path.display());
         }
         let blind = [
+            "--insecure-transport=false",
             "--insecure-skip-tls-verify",
             "--command-timeout=5s",
             "put",

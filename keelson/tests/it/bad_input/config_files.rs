@@ -74,7 +74,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 fn both(dir: &Path) -> Result<[Command; 2]> {
-    let mut commands = [Command::new(testkit::peer("etcd")?), keelson(&["store"])?];
+    let mut commands = [
+        Command::new(testkit::peer("etcd-3.7")?),
+        keelson(&["store"])?,
+    ];
     for command in &mut commands {
         command.current_dir(dir).arg("--config-file=etcd.yml");
     }

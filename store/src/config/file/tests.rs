@@ -177,77 +177,79 @@ fn what_does_no_harm_is_said() {
     );
 }
 
+/// A file, and what is said of it.
+const FAULTS: &[(&str, &str)] = &[
+    (
+        "name: a\ngrpc-keepalive-min-time: 10s\n",
+        "etcd.yml:2: grpc-keepalive-min-time: cannot unmarshal string into a duration: a file gives it in nanoseconds, 10s is 10000000000",
+    ),
+    (
+        "heartbeat-interval: \"100\"\n",
+        "etcd.yml:1: heartbeat-interval: cannot unmarshal string into a number: write it as digits without quotes",
+    ),
+    (
+        "heartbeat-interval: 1.5\n",
+        "etcd.yml:1: heartbeat-interval: cannot unmarshal number into a number: write it as digits without quotes",
+    ),
+    (
+        "max-request-bytes: -1\n",
+        "etcd.yml:1: max-request-bytes: cannot unmarshal number -1: it must be from 0 to 18446744073709551615",
+    ),
+    (
+        "name: 12\n",
+        "etcd.yml:1: name: cannot unmarshal number into a text: put it in quotes",
+    ),
+    (
+        "pre-vote: 1\n",
+        "etcd.yml:1: pre-vote: cannot unmarshal number into true or false: write one of them without quotes",
+    ),
+    (
+        "log-outputs: stderr\n",
+        "etcd.yml:1: log-outputs: cannot unmarshal string into a list: write [a, b]",
+    ),
+    (
+        "listen-peer-urls: [http://127.0.0.1:1]\n",
+        "etcd.yml:1: listen-peer-urls: cannot unmarshal array into a text: write the values in one text, with commas",
+    ),
+    (
+        "client-transport-security: 5\n",
+        "etcd.yml:1: client-transport-security: cannot unmarshal number into a section: write its fields indented below it",
+    ),
+    (
+        "a: 1\npeer-transport-security:\n  # why\n  auto-tls: 'true'\n",
+        "etcd.yml:4: auto-tls: cannot unmarshal string into true or false: write one of them without quotes",
+    ),
+    (
+        "feature-gates: Foo=true\n",
+        "etcd.yml:1: feature-gates: unrecognized feature gate: Foo",
+    ),
+    (
+        "listen-peer-urls: ftp://x\n",
+        "etcd.yml:1: unexpected error setting up listen-peer-urls: URL scheme must be http, https, unix, or unixs: ftp://x",
+    ),
+    (
+        "initial-cluster-state: foo\n",
+        "etcd.yml:1: unexpected clusterState \"foo\": initial-cluster-state is one of new, existing",
+    ),
+    (
+        "- a\n",
+        "etcd.yml: cannot unmarshal array into a configuration: write one `field: value` a line",
+    ),
+    // What files and flags have in common is told in the same words.
+    (
+        "log-format: foo\n",
+        "unknown log format: foo, supported values json, console",
+    ),
+    (
+        "tls-min-version: foo\n",
+        "unexpected TLS version \"foo\" (must be one of: TLS1.2, TLS1.3)",
+    ),
+];
+
 #[test]
 fn a_fault_names_file_line_field_and_remedy() {
-    let cases = [
-        (
-            "name: a\ngrpc-keepalive-min-time: 10s\n",
-            "etcd.yml:2: grpc-keepalive-min-time: cannot unmarshal string into a duration: a file gives it in nanoseconds, 10s is 10000000000",
-        ),
-        (
-            "heartbeat-interval: \"100\"\n",
-            "etcd.yml:1: heartbeat-interval: cannot unmarshal string into a number: write it as digits without quotes",
-        ),
-        (
-            "heartbeat-interval: 1.5\n",
-            "etcd.yml:1: heartbeat-interval: cannot unmarshal number into a number: write it as digits without quotes",
-        ),
-        (
-            "max-request-bytes: -1\n",
-            "etcd.yml:1: max-request-bytes: cannot unmarshal number -1: it must be from 0 to 18446744073709551615",
-        ),
-        (
-            "name: 12\n",
-            "etcd.yml:1: name: cannot unmarshal number into a text: put it in quotes",
-        ),
-        (
-            "pre-vote: 1\n",
-            "etcd.yml:1: pre-vote: cannot unmarshal number into true or false: write one of them without quotes",
-        ),
-        (
-            "log-outputs: stderr\n",
-            "etcd.yml:1: log-outputs: cannot unmarshal string into a list: write [a, b]",
-        ),
-        (
-            "listen-peer-urls: [http://127.0.0.1:1]\n",
-            "etcd.yml:1: listen-peer-urls: cannot unmarshal array into a text: write the values in one text, with commas",
-        ),
-        (
-            "client-transport-security: 5\n",
-            "etcd.yml:1: client-transport-security: cannot unmarshal number into a section: write its fields indented below it",
-        ),
-        (
-            "a: 1\npeer-transport-security:\n  # why\n  auto-tls: 'true'\n",
-            "etcd.yml:4: auto-tls: cannot unmarshal string into true or false: write one of them without quotes",
-        ),
-        (
-            "feature-gates: Foo=true\n",
-            "etcd.yml:1: feature-gates: unrecognized feature gate: Foo",
-        ),
-        (
-            "listen-peer-urls: ftp://x\n",
-            "etcd.yml:1: unexpected error setting up listen-peer-urls: URL scheme must be http, https, unix, or unixs: ftp://x",
-        ),
-        (
-            "initial-cluster-state: foo\n",
-            "etcd.yml:1: unexpected clusterState \"foo\": initial-cluster-state is one of new, existing",
-        ),
-        (
-            "- a\n",
-            "etcd.yml: cannot unmarshal array into a configuration: write one `field: value` a line",
-        ),
-        // What files and flags have in common is told in the same words.
-        (
-            "log-format: foo\n",
-            "unknown log format: foo, supported values json, console",
-        ),
-        (
-            "tls-min-version: foo\n",
-            "unexpected TLS version \"foo\" (must be one of: TLS1.2, TLS1.3)",
-        ),
-    ];
-    for (yaml, words) in cases {
-        assert_eq!(fault(yaml), words, "{yaml}");
+    for (yaml, words) in FAULTS {
+        assert_eq!(fault(yaml), *words, "{yaml}");
     }
     let broken = fault("name: a\n\tbad: b\n");
     assert!(

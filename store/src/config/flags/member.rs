@@ -116,8 +116,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "memory-mlock",
         Kind::Bool,
         "false",
-        Warns("memory is not locked"),
-        "Lock memory.",
+        Yes,
+        "Keep all memory from being swapped out; needs the right to do so.",
     ),
     flag(
         MEMBER,
