@@ -150,11 +150,7 @@ fn the_store_tells_what_is_wrong_in_its_environment() -> Result<()> {
 #[test]
 fn the_store_says_what_to_do_instead_of_what_it_cannot() -> Result<()> {
     let cases: &[Case<'_>] = &[
-        (
-            &["--discovery-srv=x"],
-            1,
-            "name the members by --initial-cluster",
-        ),
+        (&["--discovery-srv=x"], 1, "name the members by"),
         (
             &["--cert-file=x"],
             1,
