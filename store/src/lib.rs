@@ -11,8 +11,10 @@ pub mod server;
 pub mod config;
 pub mod data_dir;
 pub mod limits;
+pub mod logging;
 pub mod metrics;
 pub mod tls;
+mod words;
 
 pub mod rpc;
 

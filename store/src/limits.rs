@@ -56,6 +56,9 @@ pub const LEASE_REVOKES_IN_FLIGHT_MAX: usize = 32;
 /// Connections of one listener. A full listener leaves newcomers in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 20_000;
 
+/// What `--warning-unary-request-duration=0` stands for, as in etcd.
+pub const SLOW_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
+
 /// How long a TLS handshake may take; a stalled one must not hold a slot for ever.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::logging::Format;
-
 use super::cluster::InitialCluster;
-use super::flags::Values;
+use super::file::CLIENT_ALLOWED_CN;
+use super::values::Values;
 use super::{
-    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, KeepAlive, Logging, TlsFiles,
-    TlsPolicy, check,
+    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, KeepAlive, Logging,
+    TlsFiles, TlsPolicy, check,
 };
 use crate::limits;
 
@@ -29,7 +28,9 @@ impl Config {
             Err(fault) => faults.push(fault),
         }
         config.bcrypt_cost = check::bcrypt_cost(values, &mut warnings);
-        check::log_format(values, &mut faults);
+        config.discovery = Discovery::from_values(values, &mut faults);
+        config.logging = Logging::from_values(values, &mut faults);
+        check::tls_versions(values, &mut faults);
         check::config(&config, &mut warnings, &mut faults);
         config.warnings = warnings;
         if faults.is_empty() {
@@ -69,6 +70,7 @@ impl Config {
                 InitialCluster::single(&name, &advertise_peer_urls)
             },
             initial_cluster_given,
+            discovery: None,
             cluster_state: match values.text("initial-cluster-state") {
                 "existing" => ClusterState::Existing,
                 _ => ClusterState::New,
@@ -84,13 +86,14 @@ impl Config {
                 timeout: values.duration("grpc-keepalive-timeout"),
             },
             reuse_port: values.flag("socket-reuse-port"),
+            lock_memory: values.flag("memory-mlock"),
             pre_vote: values.flag("pre-vote"),
             strict_reconfig_check: values.flag("strict-reconfig-check"),
             max_learners: usize::try_from(values.signed("max-learners")).unwrap_or(0),
             watch_progress_interval: values
                 .duration("watch-progress-notify-interval")
                 .max(limits::WATCH_PROGRESS_INTERVAL_MIN),
-            slow_request: values.duration("warning-unary-request-duration"),
+            slow_request: slow_request(values),
             auto_compaction,
             client_tls: tls_files(values, ""),
             peer_tls: tls_files(values, "peer-"),
@@ -99,10 +102,12 @@ impl Config {
                 only_1_2: values.text("tls-max-version") == "TLS1.2",
                 cipher_suites: values.list("cipher-suites"),
             },
+            self_made_years: self_made_years(values),
             auth_token: AuthToken::Off,
             auth_token_ttl: auth_token_ttl(values),
             bcrypt_cost: limits::BCRYPT_COST_DEFAULT,
-            logging: logging(values),
+            logging: Logging::default(),
+            config_file: values.file.clone(),
             warnings: Vec::new(),
             advertise_peer_urls,
             name,
@@ -110,9 +115,11 @@ impl Config {
     }
 }
 
-/// Where clients are told to come: nothing sure is known when only the listening side is given.
+/// Where clients are told to come: nothing sure is known when only the listening side is given. A file
+/// keeps etcd's default even then, as etcd's does.
 fn advertise_client_urls(values: &Values) -> Vec<super::Url> {
-    if values.is_given("listen-client-urls") && !values.is_given("advertise-client-urls") {
+    let is_needed = values.is_given("listen-client-urls") && values.file.is_none();
+    if is_needed && !values.is_given("advertise-client-urls") {
         return Vec::new();
     }
     values.urls("advertise-client-urls")
@@ -132,8 +139,39 @@ fn auth_token_ttl(values: &Values) -> Duration {
     }
 }
 
+/// 0 means the default, as in etcd.
+fn slow_request(values: &Values) -> Duration {
+    match values.duration("warning-unary-request-duration") {
+        Duration::ZERO => limits::SLOW_REQUEST_DEFAULT,
+        duration => duration,
+    }
+}
+
+/// A file's 0 means the default, as in etcd; a flag's is refused where it matters.
+fn self_made_years(values: &Values) -> u64 {
+    match values.unsigned("self-signed-cert-validity") {
+        0 if values.file.is_some() => 1,
+        years => years,
+    }
+}
+
 fn tls_files(values: &Values, side: &str) -> TlsFiles {
     let file = |name: &str| path(values, &format!("{side}{name}"));
+    let is_peer = !side.is_empty();
+    let (common_names, hosts, crl) = if is_peer {
+        (
+            "peer-cert-allowed-cn",
+            "peer-cert-allowed-hostname",
+            "peer-crl-file",
+        )
+    } else {
+        // Only a file has common names of clients.
+        (
+            CLIENT_ALLOWED_CN,
+            "client-cert-allowed-hostname",
+            "client-crl-file",
+        )
+    };
     TlsFiles {
         cert: file("cert-file"),
         key: file("key-file"),
@@ -141,27 +179,11 @@ fn tls_files(values: &Values, side: &str) -> TlsFiles {
         client_key: file("client-key-file"),
         trusted_ca: file("trusted-ca-file"),
         client_cert_auth: values.flag(&format!("{side}client-cert-auth")),
-    }
-}
-
-fn logging(values: &Values) -> Logging {
-    let level = match values.text("log-level") {
-        "dpanic" | "panic" | "fatal" => "error",
-        level => level,
-    };
-    // The libraries speak of every retry and every connection; an operator asked for the store's own words.
-    let libraries = if level == "debug" { "info" } else { "warn" };
-    // openraft's core reports calls that come after its orderly end as errors; a fatal end of it is
-    // reported by the store itself.
-    let libraries = format!(
-        "openraft={libraries},openraft::raft::raft_inner=off,h2={libraries},hyper={libraries},rustls={libraries}"
-    );
-    Logging {
-        filter: format!("{level},{libraries}"),
-        format: if values.text("log-format") == "console" {
-            Format::Text
-        } else {
-            Format::Json
-        },
+        crl: path(values, crl),
+        allowed_cns: values.list(common_names),
+        allowed_hostnames: values.list(hosts),
+        check_addresses: is_peer && !values.flag("peer-skip-client-san-verification"),
+        auto: values.flag(&format!("{side}auto-tls")),
+        is_self_made: false,
     }
 }

@@ -1,7 +1,8 @@
 //! Finds settings that contradict each other. The words are etcd's, because its users look for them.
 
-use super::flags::{Support, Values};
-use super::{AutoCompaction, Config, TlsFiles, Url, text};
+use super::flags::Support;
+use super::values::Values;
+use super::{AutoCompaction, Config, Url, gates, text};
 use crate::limits;
 
 /// Flags that have no effect, and flags that would promise too much.
@@ -16,16 +17,7 @@ pub(super) fn support(values: &Values, warnings: &mut Vec<String>, faults: &mut 
             Support::Refuses(why) => faults.push(format!("--{}={value}: {why}", flag.name)),
         }
     }
-}
-
-/// The two log formats.
-pub(super) fn log_format(values: &Values, faults: &mut Vec<String>) {
-    let format = values.text("log-format");
-    if !matches!(format, "json" | "console") {
-        faults.push(format!(
-            "unknown log format: {format}, supported values json, console"
-        ));
-    }
+    gates::check(values.text("feature-gates"), warnings, faults);
 }
 
 /// `--auto-compaction-mode` and `--auto-compaction-retention` together.
@@ -79,15 +71,29 @@ pub(super) fn bcrypt_cost(values: &Values, warnings: &mut Vec<String>) -> u32 {
     }
 }
 
+/// `--tls-min-version` and `--tls-max-version`, of which the latter may be empty.
+pub(super) fn tls_versions(values: &Values, faults: &mut Vec<String>) {
+    for name in ["tls-min-version", "tls-max-version"] {
+        let version = values.text(name);
+        if !matches!(version, "" | "TLS1.2" | "TLS1.3") {
+            faults.push(format!(
+                "unexpected TLS version {version:?} (must be one of: TLS1.2, TLS1.3)"
+            ));
+        }
+    }
+}
+
 /// Everything else.
 pub(super) fn config(config: &Config, warnings: &mut Vec<String>, faults: &mut Vec<String>) {
     urls(config, faults);
     timing(config, faults);
     sizes(config, warnings, faults);
-    tls(config, faults);
+    super::check_tls::config(config, warnings, faults);
     if config.name == "default" {
         warnings.push(
-            "members that share the default name confuse each other's operators: set --name".into(),
+            "it isn't recommended to use default name, please set a value for --name. Note that etcd \
+             might run into issue when multiple members have the same default name"
+                .into(),
         );
     }
 }
@@ -118,6 +124,16 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
             faults.push(format!(
                 "--advertise-client-urls {all:?} must be in the format \"host:port\", \
                  \"unix:/path/to/socket\" or \"unixs:/path/to/socket\" ({fault})"
+            ));
+        }
+    }
+    for url in &config.listen_client_http_urls {
+        // Port 0 is another one each time.
+        let is_same =
+            |client: &Url| client.address() == url.address() && !url.address().ends_with(":0");
+        if config.listen_client_urls.iter().any(is_same) {
+            faults.push(format!(
+                "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {url}"
             ));
         }
     }
@@ -174,55 +190,6 @@ fn sizes(config: &Config, warnings: &mut Vec<String>, faults: &mut Vec<String>) 
     }
     if config.snapshot_count == 0 {
         faults.push("--snapshot-count must be >0: the log could never be cut".into());
-    }
-}
-
-fn tls(config: &Config, faults: &mut Vec<String>) {
-    if config.tls_policy.only_1_2 && config.tls_policy.only_1_3 {
-        faults.push("min version (TLS1.3) is greater than max version (TLS1.2)".into());
-    }
-    if config.tls_policy.only_1_3 && !config.tls_policy.cipher_suites.is_empty() {
-        faults.push("cipher suites cannot be configured when only TLS1.3 is enabled".into());
-    }
-    let client = [
-        &config.listen_client_urls,
-        &config.listen_client_http_urls,
-        &config.listen_metrics_urls,
-    ];
-    for url in client.into_iter().flatten().filter(|url| url.is_tls()) {
-        if config.client_tls.cert.is_none() || config.client_tls.key.is_none() {
-            faults.push(format!(
-                "TLS key/cert (--cert-file, --key-file) must be provided for client url {url} with HTTPS scheme"
-            ));
-        }
-    }
-    for url in config.listen_peer_urls.iter().filter(|url| url.is_tls()) {
-        if config.peer_tls.cert.is_none() || config.peer_tls.key.is_none() {
-            faults.push(format!(
-                "cannot listen on TLS for {}: KeyFile and CertFile are not presented",
-                url.address()
-            ));
-        }
-    }
-    side(&config.client_tls, "", faults);
-    side(&config.peer_tls, "peer-", faults);
-}
-
-fn side(files: &TlsFiles, side: &str, faults: &mut Vec<String>) {
-    if files.cert.is_some() != files.key.is_some() {
-        faults.push(format!(
-            "--{side}cert-file and --{side}key-file must be given together"
-        ));
-    }
-    if files.client_cert.is_some() != files.client_key.is_some() {
-        faults.push(format!(
-            "--{side}client-cert-file and --{side}client-key-file must be given together"
-        ));
-    }
-    if files.client_cert_auth && files.trusted_ca.is_none() {
-        faults.push(format!(
-            "--{side}client-cert-auth needs --{side}trusted-ca-file: there is nobody to trust otherwise"
-        ));
     }
 }
 

@@ -5,13 +5,22 @@ use std::fmt::Write;
 use super::ETCD_VERSION;
 use super::flags::{self, GROUPS, Support};
 
-/// The four lines that etcd's users and tools read.
-pub(super) fn version() -> String {
-    let arch = match std::env::consts::ARCH {
+/// This machine's architecture by Go's name.
+pub fn go_arch() -> &'static str {
+    let is_little = cfg!(target_endian = "little");
+    match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" if is_little => "ppc64le",
+        "powerpc64" => "ppc64",
         other => other,
-    };
+    }
+}
+
+/// The four lines that etcd's users and tools read.
+pub(super) fn version() -> String {
+    let arch = go_arch();
     format!(
         "etcd Version: {ETCD_VERSION}\nGit SHA: keelson-{}\nGo Version: none (Rust)\nGo OS/Arch: {}/{arch}\n",
         env!("CARGO_PKG_VERSION"),

@@ -1,24 +1,32 @@
-//! The store's settings: etcd's own flags and environment, read once, into data that cannot be
-//! wrong inside. Nothing here opens a file or a socket.
+//! The store's settings: etcd's own flags and environment, or its configuration file, read once, into
+//! data that cannot be wrong inside. Nothing here opens a socket, or a file but that one.
 //!
-//! Order of precedence, as etcd's: flag, then `ETCD_<FLAG>`, then the default. A flag given twice
-//! keeps the last value.
+//! Order of precedence, as etcd's: a configuration file alone; else flag, then `ETCD_<FLAG>`, then
+//! the default. A flag given twice keeps the last value.
 
 mod auth_token;
 mod build;
 mod check;
+mod check_tls;
 mod cluster;
+mod discovery;
+mod file;
 mod flags;
+mod gates;
 mod help;
+mod logging;
 mod text;
 mod url;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::auth_token::{AuthToken, JwtOptions};
 pub use self::cluster::InitialCluster;
-pub use self::help::usage;
+pub use self::discovery::Discovery;
+pub use self::help::{go_arch, usage};
+pub use self::logging::{LogFormat, LogOutput, LogRotation, Logging};
 pub(crate) use self::text::duration as parse_duration;
 pub use self::url::{Scheme, Url, UrlError};
 
@@ -71,6 +79,18 @@ pub struct TlsFiles {
     pub trusted_ca: Option<PathBuf>,
     /// Whether those that connect must show a certificate.
     pub client_cert_auth: bool,
+    /// Which of their certificates no longer hold.
+    pub crl: Option<PathBuf>,
+    /// The common names that their certificates may have; none means any.
+    pub allowed_cns: Vec<String>,
+    /// The hosts that their certificates may be for; none means any. Never together with the above.
+    pub allowed_hostnames: Vec<String>,
+    /// Whether their certificates must be for the addresses that they come from.
+    pub check_addresses: bool,
+    /// `--auto-tls`: whether the member makes its certificate itself where none is given.
+    pub auto: bool,
+    /// Whether it has done so. Then it trusts whomever it connects to.
+    pub is_self_made: bool,
 }
 
 /// TLS settings that hold for both sides.
@@ -91,15 +111,6 @@ pub struct KeepAlive {
     pub interval: Option<Duration>,
     /// How long an answer may take before the connection is closed.
     pub timeout: Duration,
-}
-
-/// How the log is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logging {
-    /// A filter for [`base::logging::init`].
-    pub filter: String,
-    /// `json` (etcd's default) or `console`.
-    pub format: base::logging::Format,
 }
 
 /// A member's settings, checked. See `help.rs` for what each flag means to a user.
@@ -135,6 +146,8 @@ pub struct Config {
     pub initial_cluster: InitialCluster,
     /// Whether a user gave `--initial-cluster`.
     pub initial_cluster_given: bool,
+    /// Where the founding members meet, where no flag names them. Its token is then the cluster's.
+    pub discovery: Option<Discovery>,
     /// `--initial-cluster-state`.
     pub cluster_state: ClusterState,
     /// `--initial-cluster-token`.
@@ -151,6 +164,8 @@ pub struct Config {
     pub keep_alive: KeepAlive,
     /// `--socket-reuse-port`.
     pub reuse_port: bool,
+    /// `--memory-mlock`.
+    pub lock_memory: bool,
     /// `--pre-vote`.
     pub pre_vote: bool,
     /// `--strict-reconfig-check`.
@@ -169,14 +184,18 @@ pub struct Config {
     pub peer_tls: TlsFiles,
     /// Both sides.
     pub tls_policy: TlsPolicy,
+    /// `--self-signed-cert-validity`: years for which certificates hold that the member makes.
+    pub self_made_years: u64,
     /// `--auth-token`: the kind of tokens that users get. The same on every member.
     pub auth_token: AuthToken,
     /// `--auth-token-ttl`: how long a simple token holds after its last use.
     pub auth_token_ttl: Duration,
     /// `--bcrypt-cost`, from 4 to 31: what hashing a password costs; twice as much with each step.
     pub bcrypt_cost: u32,
-    /// `--log-level`, `--log-format`.
+    /// Everything about the log.
     pub logging: Logging,
+    /// `--config-file`, where the settings are from it.
+    pub config_file: Option<PathBuf>,
     /// What was given and has no effect here, to be logged at start.
     pub warnings: Vec<String>,
 }
@@ -208,10 +227,10 @@ impl Invocation {
     where
         E: IntoIterator<Item = (String, String)>,
     {
-        let values = match flags::Values::parse(args, env)? {
-            flags::Parsed::Help => return Ok(Self::Print(help::help())),
-            flags::Parsed::Version => return Ok(Self::Print(help::version())),
-            flags::Parsed::Values(values) => values,
+        let values = match values::Values::parse(args, env)? {
+            values::Parsed::Help => return Ok(Self::Print(help::help())),
+            values::Parsed::Version => return Ok(Self::Print(help::version())),
+            values::Parsed::Values(values) => values,
         };
         Config::from_values(&values).map(|config| Self::Run(Box::new(config)))
     }

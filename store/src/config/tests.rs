@@ -162,59 +162,92 @@ fn a_line_that_cannot_be_read_ends_with_2() {
     }
 }
 
+/// A command line, and what is said of it.
+const CONTRADICTIONS: &[(&[&str], &str)] = &[
+    (&["extra"], "\"extra\" is not a valid flag"),
+    (
+        &["--heartbeat-interval=500"],
+        "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[500ms]",
+    ),
+    (
+        &["--heartbeat-interval=0"],
+        "--heartbeat-interval must be >0 (set to 0ms)",
+    ),
+    (
+        &["--election-timeout=60000"],
+        "--election-timeout[60000ms] is too long, and should be set less than 50000ms",
+    ),
+    (
+        &["--listen-client-urls=http://127.0.0.1:1"],
+        "--advertise-client-urls is required when --listen-client-urls is set explicitly",
+    ),
+    (
+        &["--listen-peer-urls=http://foo.bar:1"],
+        "expected IP in URL for binding (http://foo.bar:1)",
+    ),
+    (
+        &["--initial-advertise-peer-urls=http://:1"],
+        "--initial-advertise-peer-urls \"http://:1\" must be \"host:port\" (unexpected empty host (http://:1))",
+    ),
+    (
+        &["--auto-compaction-mode=foo"],
+        "unknown auto-compaction-mode \"foo\"",
+    ),
+    (
+        &["--log-format=foo"],
+        "unknown log format: foo, supported values json, console",
+    ),
+    (
+        &[
+            "--listen-client-urls=https://127.0.0.1:1",
+            "--advertise-client-urls=https://127.0.0.1:1",
+        ],
+        "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme",
+    ),
+    (
+        &["--listen-peer-urls=https://127.0.0.1:1"],
+        "cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented",
+    ),
+    (
+        &["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+        "min version (TLS1.3) is greater than max version (TLS1.2)",
+    ),
+    (
+        &["--listen-client-http-urls=http://localhost:2379"],
+        "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url http://localhost:2379",
+    ),
+    (
+        &["--tls-max-version=TLS1.1"],
+        "unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)",
+    ),
+    (
+        &["--listen-metrics-urls=https://127.0.0.1:1"],
+        "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url",
+    ),
+    (
+        &[
+            "--peer-cert-allowed-cn=a,b",
+            "--peer-cert-allowed-hostname=c",
+        ],
+        "AllowedCNs and AllowedHostnames are mutually exclusive (cns=[\"a\" \"b\"], hostnames=[\"c\"])",
+    ),
+    (
+        &["--client-cert-allowed-hostname=a b"],
+        "--client-cert-allowed-hostname: \"a b\" is neither a host's name nor an address",
+    ),
+    (
+        &["--auto-tls", "--self-signed-cert-validity=0"],
+        "selfSignedCertValidity is invalid,it should be greater than 0",
+    ),
+    (
+        &["--feature-gates=LeaseCheckpointPersist=true"],
+        "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint",
+    ),
+];
+
 #[test]
 fn contradictions_end_with_1() {
-    let cases: &[(&[&str], &str)] = &[
-        (&["extra"], "\"extra\" is not a valid flag"),
-        (
-            &["--heartbeat-interval=500"],
-            "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[500ms]",
-        ),
-        (
-            &["--heartbeat-interval=0"],
-            "--heartbeat-interval must be >0 (set to 0ms)",
-        ),
-        (
-            &["--election-timeout=60000"],
-            "--election-timeout[60000ms] is too long, and should be set less than 50000ms",
-        ),
-        (
-            &["--listen-client-urls=http://127.0.0.1:1"],
-            "--advertise-client-urls is required when --listen-client-urls is set explicitly",
-        ),
-        (
-            &["--listen-peer-urls=http://foo.bar:1"],
-            "expected IP in URL for binding (http://foo.bar:1)",
-        ),
-        (
-            &["--initial-advertise-peer-urls=http://:1"],
-            "--initial-advertise-peer-urls \"http://:1\" must be \"host:port\" (unexpected empty host (http://:1))",
-        ),
-        (
-            &["--auto-compaction-mode=foo"],
-            "unknown auto-compaction-mode \"foo\"",
-        ),
-        (
-            &["--log-format=foo"],
-            "unknown log format: foo, supported values json, console",
-        ),
-        (
-            &[
-                "--listen-client-urls=https://127.0.0.1:1",
-                "--advertise-client-urls=https://127.0.0.1:1",
-            ],
-            "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme",
-        ),
-        (
-            &["--listen-peer-urls=https://127.0.0.1:1"],
-            "cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented",
-        ),
-        (
-            &["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
-            "min version (TLS1.3) is greater than max version (TLS1.2)",
-        ),
-    ];
-    for (args, words) in cases {
+    for (args, words) in CONTRADICTIONS {
         let error = parse(args).unwrap_err();
         assert_eq!(
             (error.to_string().as_str(), error.exit_code()),
@@ -229,7 +262,7 @@ fn all_faults_are_told_together() {
     let error = parse(&[
         "--heartbeat-interval=0",
         "--election-timeout=60000",
-        "--auto-tls",
+        "--discovery-srv=x",
     ])
     .unwrap_err();
     let ConfigError::Invalid(faults) = error else {
@@ -242,14 +275,8 @@ fn all_faults_are_told_together() {
 fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
     let refused = [
         "--force-new-cluster",
-        "--auto-tls",
-        "--peer-auto-tls",
-        "--client-crl-file=x",
-        "--peer-cert-allowed-cn=x",
-        "--client-cert-allowed-hostname=x",
         "--host-whitelist=x",
         "--discovery-srv=x",
-        "--config-file=x",
     ];
     for flag in refused {
         assert_eq!(parse(&[flag]).unwrap_err().exit_code(), 1, "{flag}");
@@ -258,6 +285,7 @@ fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
         "--unsafe-no-fsync",
         "--max-wals=3",
         "--backend-batch-limit=5",
+        "--feature-gates=CompactHashCheck=true",
         "--snapshot=1",
         "--bcrypt-cost=3",
     ] {

@@ -66,8 +66,8 @@ impl Default for ConsensusConfig {
 /// Certificates and trust for calls to other members.
 #[derive(Clone, Debug)]
 pub struct PeerTls {
-    /// Ready to be used for every peer.
-    pub client: tonic::transport::ClientTlsConfig,
+    /// Connects to every peer.
+    pub connector: crate::tls::PeerConnector,
 }
 
 /// Entries in one message; their bytes are bounded where they are read.

@@ -182,7 +182,11 @@ impl Peers {
             url: url.clone(),
             source,
         };
-        let mut endpoint = Endpoint::from_shared(url.clone())
+        // The connector speaks TLS below the transport, which must not do so again.
+        let secure = url
+            .strip_prefix("https:")
+            .map(|rest| format!("http:{rest}"));
+        let endpoint = Endpoint::from_shared(secure.clone().unwrap_or_else(|| url.clone()))
             .map_err(bad)?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
@@ -191,19 +195,17 @@ impl Peers {
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .tcp_nodelay(true);
-        if url.starts_with("https:") {
-            let tls = self
-                .tls
-                .clone()
-                .ok_or_else(|| ConnectError::NoTls(url.clone()))?;
-            endpoint = endpoint.tls_config(tls.client).map_err(bad)?;
-        }
+        let channel = match (secure, &self.tls) {
+            (None, _) => endpoint.connect_lazy(),
+            (Some(_), Some(tls)) => endpoint.connect_with_connector_lazy(tls.connector.clone()),
+            (Some(_), None) => return Err(ConnectError::NoTls(url.clone())),
+        };
         let address = Address {
             cluster: self.cluster.into(),
             target: target.into(),
             source: self.this.into(),
         };
-        let service = InterceptedService::new(endpoint.connect_lazy(), address);
+        let service = InterceptedService::new(channel, address);
         Ok(peer_client::PeerClient::new(service)
             .max_decoding_message_size(self.message_bytes_max)
             .max_encoding_message_size(self.message_bytes_max))

@@ -5,12 +5,25 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::notify;
 use super::store::Store;
-use crate::config::{Config, ConfigError, Invocation};
+use crate::config::{self, Config, ConfigError, Invocation, Logging};
+use crate::logging;
 
 /// Runs a member until SIGTERM or SIGINT. `args` are those behind the program's name. Exit codes are
 /// etcd's: 0 after an orderly end, 2 for a command line that cannot be read, 1 for anything else.
 pub fn main_store(args: Vec<String>) -> ExitCode {
+    let arch = config::go_arch();
+    let is_accepted = std::env::var_os("ETCD_UNSUPPORTED_ARCH").is_some_and(|given| given == arch);
+    if !is_supported(arch) && !is_accepted {
+        // Standard error takes no opening.
+        let _ = logging::init(&Logging::default());
+        tracing::error!(
+            arch,
+            "Refusing to run etcd on unsupported architecture since ETCD_UNSUPPORTED_ARCH is not set"
+        );
+        return ExitCode::FAILURE;
+    }
     let config = match Invocation::parse(&args, std::env::vars()) {
         Ok(Invocation::Run(config)) => *config,
         Ok(Invocation::Print(text)) => {
@@ -19,8 +32,22 @@ pub fn main_store(args: Vec<String>) -> ExitCode {
         }
         Err(error) => return refuse(&error),
     };
-    base::logging::init(&config.logging.filter, config.logging.format);
+    if let Err(error) = logging::init(&config.logging) {
+        return refuse(&ConfigError::Invalid(vec![error.to_string()]));
+    }
+    if !is_supported(arch) {
+        tracing::info!(
+            arch,
+            "running etcd on unsupported architecture since ETCD_UNSUPPORTED_ARCH is set"
+        );
+    }
     tracing::info!(args = ?redacted(&args), "Running: ");
+    if let Some(path) = &config.config_file {
+        tracing::info!(
+            path = %path.display(),
+            "loaded server configuration, other configuration command line flags and environment variables will be ignored if provided"
+        );
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -39,6 +66,11 @@ pub fn main_store(args: Vec<String>) -> ExitCode {
     // Whatever still blocks a thread is read-only by now: state and log are closed.
     runtime.shutdown_background();
     code
+}
+
+/// Those that etcd runs on without being asked twice.
+fn is_supported(arch: &str) -> bool {
+    matches!(arch, "amd64" | "arm64" | "ppc64le" | "s390x")
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -70,7 +102,18 @@ async fn run(config: Config) -> ExitCode {
                 }
             },
         };
-        match store.run(stop.clone()).await {
+        let handle = store.handle();
+        let told = async {
+            if handle.wait_ready().await {
+                notify::ready(std::env::var_os("NOTIFY_SOCKET").as_deref());
+            }
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! { biased;
+            ended = store.run(stop.clone()) => ended,
+            () = told => return ExitCode::FAILURE,
+        };
+        match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(error = %base::report(&error), "the member ended");
@@ -88,9 +131,10 @@ fn refuse(error: &ConfigError) -> ExitCode {
     match error {
         ConfigError::Usage(fault) => complain(&format!("{fault}\n{}", crate::config::usage())),
         ConfigError::Invalid(faults) => {
-            base::logging::init("info", base::logging::Format::Json);
+            // Standard error takes no opening.
+            let _ = logging::init(&Logging::default());
             for fault in faults {
-                tracing::error!(error = fault, "failed to verify flags");
+                tracing::warn!(error = fault, "failed to verify flags");
             }
         }
     }
@@ -102,11 +146,14 @@ fn redacted(args: &[String]) -> Vec<&str> {
     let mut hide_next = false;
     args.iter()
         .map(|arg| {
+            let name = arg.trim_start_matches('-');
             let hide = std::mem::replace(
                 &mut hide_next,
-                arg.trim_start_matches('-') == "discovery-password",
+                matches!(name, "discovery-password" | "discovery-user"),
             );
-            if hide || arg.contains("password=") {
+            // A user's flag may hold the password as well.
+            let is_user = name.starts_with("discovery-user=") && name.contains(':');
+            if hide || is_user || arg.contains("password=") {
                 "[redacted]"
             } else {
                 arg.as_str()

@@ -2,23 +2,34 @@
 //! founded or joined. The words of refusals are etcd's.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::join;
 use super::start::StartError;
-use crate::config::{ClusterState, Config, Url};
+use super::{discovery, join};
+use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::consensus::Member;
 use crate::consensus::membership::{cluster_id, member_id};
 use crate::data_dir::{DataDir, DataDirError, Founder, Identity};
+use crate::tls::ClientTls;
 
 /// Reads or makes the identity. A new one is not written yet.
-pub(super) async fn identity(config: &Config, dir: &DataDir) -> Result<Identity, StartError> {
+pub(super) async fn identity(
+    config: &Config,
+    dir: &DataDir,
+    peers: Option<&Arc<ClientTls>>,
+) -> Result<Identity, StartError> {
     if let Some(identity) = dir.identity() {
+        if config.discovery.is_some() {
+            tracing::warn!(
+                "discovery token is ignored since cluster already initialized; valid logs are found"
+            );
+        }
         check_flags(config, dir, identity)?;
         return Ok(identity.clone());
     }
     match config.cluster_state {
-        ClusterState::New => found(config).await,
-        ClusterState::Existing => join(config).await,
+        ClusterState::New => found(config, peers).await,
+        ClusterState::Existing => join(config, peers).await,
     }
 }
 
@@ -75,23 +86,52 @@ fn described_member(config: &Config, found: &Identity) -> Option<u64> {
     Some(member_id(&texts(urls), &found.token, None))
 }
 
-async fn found(config: &Config) -> Result<Identity, StartError> {
-    let identity = founder(config).await?;
+async fn found(config: &Config, peers: Option<&Arc<ClientTls>>) -> Result<Identity, StartError> {
+    check_founder(config).await?;
+    let id = own_id(config);
     // A member that lost its data must not vote again as if it had none: it may have voted already.
-    if join::has_started(config, identity.member_id).await {
-        return Err(StartError::AlreadyBootstrapped(identity.member_id));
+    if join::has_started(config, peers, id).await {
+        return Err(StartError::AlreadyBootstrapped(id));
     }
-    Ok(identity)
+    let Some(place) = &config.discovery else {
+        return Ok(identity_in(config, &config.initial_cluster));
+    };
+    let own = config.initial_cluster.to_string();
+    let joined = discovery::join(place, &config.tls_policy, id, &own).await;
+    let cluster = joined.map_err(|source| StartError::Discovery(Box::new(source)))?;
+    if cluster.has_duplicate_url() {
+        return Err(StartError::DuplicateDiscovered(cluster.to_string()));
+    }
+    Ok(identity_in(config, &cluster))
 }
 
 /// The identity of a founding member, by its flags alone.
 pub(crate) async fn founder(config: &Config) -> Result<Identity, StartError> {
+    check_founder(config).await?;
+    Ok(identity_in(config, &config.initial_cluster))
+}
+
+async fn check_founder(config: &Config) -> Result<(), StartError> {
     check_own_name(config)?;
     check_advertised(config).await?;
-    check_no_duplicates(config)?;
-    let token = &config.cluster_token;
-    let founders: Vec<Founder> = config
-        .initial_cluster
+    check_no_duplicates(&config.initial_cluster)
+}
+
+/// What tells this cluster from others whose members have the same addresses.
+fn token(config: &Config) -> &str {
+    let found = config.discovery.as_ref();
+    found.map_or(&config.cluster_token, |found| &found.token)
+}
+
+fn own_id(config: &Config) -> u64 {
+    let own = config.initial_cluster.get(&config.name).map(texts);
+    member_id(&own.unwrap_or_default(), token(config), None)
+}
+
+/// The identity of this member among the founders that `cluster` names.
+fn identity_in(config: &Config, cluster: &InitialCluster) -> Identity {
+    let token = token(config);
+    let founders: Vec<Founder> = cluster
         .iter()
         .map(|(name, urls)| Founder {
             name: name.into(),
@@ -102,24 +142,19 @@ pub(crate) async fn founder(config: &Config) -> Result<Identity, StartError> {
         .iter()
         .map(|founder| member_id(&founder.peer_urls, token, None))
         .collect();
-    let own = config
-        .initial_cluster
-        .get(&config.name)
-        .map(texts)
-        .unwrap_or_default();
-    Ok(Identity::new(
+    Identity::new(
         cluster_id(&ids),
-        member_id(&own, token, None),
+        own_id(config),
         &config.name,
         token,
         Some(founders),
-    ))
+    )
 }
 
-async fn join(config: &Config) -> Result<Identity, StartError> {
+async fn join(config: &Config, peers: Option<&Arc<ClientTls>>) -> Result<Identity, StartError> {
     check_own_name(config)?;
-    check_no_duplicates(config)?;
-    let cluster = join::ask_cluster(config).await?;
+    check_no_duplicates(&config.initial_cluster)?;
+    let cluster = join::ask_cluster(config, peers).await?;
     let named: BTreeSet<Vec<String>> = config
         .initial_cluster
         .iter()
@@ -173,9 +208,9 @@ fn check_own_name(config: &Config) -> Result<(), StartError> {
     }
 }
 
-fn check_no_duplicates(config: &Config) -> Result<(), StartError> {
-    if config.initial_cluster.has_duplicate_url() {
-        return Err(StartError::DuplicateUrl(config.initial_cluster.to_string()));
+fn check_no_duplicates(cluster: &InitialCluster) -> Result<(), StartError> {
+    if cluster.has_duplicate_url() {
+        return Err(StartError::DuplicateUrl(cluster.to_string()));
     }
     Ok(())
 }

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::start::StartError;
 use crate::config::{Config, Url};
 use crate::limits;
 use crate::rpc::{CLUSTER_ID_HEADER, PeerMember};
-use crate::tls;
+use crate::tls::ClientTls;
 
 /// What a running member says.
 pub(super) struct Cluster {
@@ -24,10 +22,13 @@ pub(super) struct Cluster {
 }
 
 /// Asks the other members of `--initial-cluster` one after another until one answers.
-pub(super) async fn ask_cluster(config: &Config) -> Result<Cluster, StartError> {
+pub(super) async fn ask_cluster(
+    config: &Config,
+    peers: Option<&Arc<ClientTls>>,
+) -> Result<Cluster, StartError> {
     let mut last = "no other member is named".to_owned();
     for url in other_peers(config) {
-        match tokio::time::timeout(limits::JOIN_TIMEOUT, ask(config, url)).await {
+        match tokio::time::timeout(limits::JOIN_TIMEOUT, ask(url, peers)).await {
             Ok(Ok(cluster)) => return Ok(cluster),
             Ok(Err(error)) => last = format!("{url}: {error:#}"),
             Err(_) => last = format!("{url}: no answer in time"),
@@ -38,10 +39,9 @@ pub(super) async fn ask_cluster(config: &Config) -> Result<Cluster, StartError> 
 }
 
 /// Whether a running member knows `id` as one that has started before. Nobody answering means no.
-pub(super) async fn has_started(config: &Config, id: u64) -> bool {
+pub(super) async fn has_started(config: &Config, peers: Option<&Arc<ClientTls>>, id: u64) -> bool {
     let questions = other_peers(config).map(|url| async move {
-        let answer =
-            tokio::time::timeout(std::time::Duration::from_secs(1), ask(config, url)).await;
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(1), ask(url, peers)).await;
         let Ok(Ok(cluster)) = answer else {
             return false;
         };
@@ -61,19 +61,14 @@ fn other_peers(config: &Config) -> impl Iterator<Item = &Url> {
         .flat_map(|(_, urls)| urls)
 }
 
-async fn ask(config: &Config, url: &Url) -> anyhow::Result<Cluster> {
+async fn ask(url: &Url, peers: Option<&Arc<ClientTls>>) -> anyhow::Result<Cluster> {
     let (host, port) = url
         .host_port()
         .ok_or_else(|| anyhow::anyhow!("not a TCP address"))?;
     let stream = TcpStream::connect((host, port.parse::<u16>()?)).await?;
     if url.is_tls() {
-        let (files, policy) = (config.peer_tls.clone(), config.tls_policy.clone());
-        let settings =
-            tokio::task::spawn_blocking(move || tls::client_config(&files, &policy)).await??;
-        let name = ServerName::try_from(host.to_owned())?;
-        let stream = TlsConnector::from(Arc::new(settings))
-            .connect(name, stream)
-            .await?;
+        let tls = peers.ok_or_else(|| anyhow::anyhow!("no certificates are configured"))?;
+        let stream = tls.connect(host, stream, &[b"http/1.1"]).await?;
         get_members(stream, url).await
     } else {
         get_members(stream, url).await

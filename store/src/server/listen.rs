@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::config::{Config, Url};
+use crate::words;
 
 /// How many connections wait in the kernel.
 const BACKLOG: u32 = 1024;
@@ -16,7 +17,7 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// A TCP socket.
-    #[error("listen tcp {address}: bind: {}", words(cause))]
+    #[error("listen tcp {address}: bind: {}", words::of_io(cause))]
     Tcp {
         /// What was asked for.
         address: String,
@@ -24,7 +25,7 @@ pub enum ListenError {
         cause: io::Error,
     },
     /// A Unix socket.
-    #[error("listen unix {path}: bind: {}", words(cause))]
+    #[error("listen unix {path}: bind: {}", words::of_io(cause))]
     Unix {
         /// What was asked for.
         path: String,
@@ -37,16 +38,6 @@ pub enum ListenError {
     /// A name that stands for no address.
     #[error("listen tcp {0}: lookup failed")]
     Lookup(String),
-}
-
-/// The kernel's words without the number that Rust adds.
-fn words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "address already in use".into(),
-        io::ErrorKind::AddrNotAvailable => "cannot assign requested address".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => error.to_string(),
-    }
 }
 
 /// A bound socket.
@@ -77,6 +68,14 @@ impl Bound {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().ok(),
             Socket::Unix(..) => None,
+        }
+    }
+
+    /// The same for a log: the address, or the socket's path.
+    pub(super) fn shown(&self) -> String {
+        match self.local_addr() {
+            Some(address) => address.to_string(),
+            None => self.url.address().to_owned(),
         }
     }
 

@@ -1,12 +1,17 @@
 //! One member as a process: opens its folder, binds its sockets, starts its parts, and ends them in
 //! order. Decides nothing that is replicated.
 
+mod announce;
 mod command;
 mod compactor;
+mod discovery;
 pub(crate) mod founding;
+mod handshake;
 mod join;
 mod leaderless;
 mod listen;
+mod memory;
+mod notify;
 mod publish;
 mod serve;
 mod settings;
@@ -14,6 +19,7 @@ mod start;
 mod store;
 
 pub use command::main_store;
+pub use discovery::DiscoveryError;
 pub use listen::{Bound, ListenError, Listeners};
 pub use start::StartError;
 pub use store::{Handle, RunError, Store};

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,9 +18,9 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::handshake;
 use super::listen::{Bound, Socket};
 use crate::config::KeepAlive;
 use crate::limits;
@@ -74,9 +75,9 @@ pub(super) async fn accept(bound: Bound, door: Arc<Door>, tasks: Tasks) {
         match accepted {
             Ok(Stream::Tcp(stream, remote)) => {
                 let _ = stream.set_nodelay(true);
-                connect(stream, remote, slot, &door, &tasks);
+                connect(stream, Some(remote), slot, &door, &tasks);
             }
-            Ok(Stream::Unix(stream)) => connect(stream, "unix".into(), slot, &door, &tasks),
+            Ok(Stream::Unix(stream)) => connect(stream, None, slot, &door, &tasks),
             Err(error) => {
                 // Mostly the limit of open files: others will be closed.
                 tracing::warn!(side = door.side, error = %error, "cannot accept a connection");
@@ -89,8 +90,11 @@ pub(super) async fn accept(bound: Bound, door: Arc<Door>, tasks: Tasks) {
     }
 }
 
+/// Where a client calls from; none over a Unix socket.
+pub(super) type Remote = Option<SocketAddr>;
+
 enum Stream {
-    Tcp(tokio::net::TcpStream, String),
+    Tcp(tokio::net::TcpStream, SocketAddr),
     Unix(tokio::net::UnixStream),
 }
 
@@ -98,7 +102,7 @@ async fn accept_one(socket: &Socket) -> std::io::Result<Stream> {
     match socket {
         Socket::Tcp(listener) => {
             let (stream, remote) = listener.accept().await?;
-            Ok(Stream::Tcp(stream, remote.to_string()))
+            Ok(Stream::Tcp(stream, remote))
         }
         Socket::Unix(listener, _) => listener
             .accept()
@@ -109,7 +113,7 @@ async fn accept_one(socket: &Socket) -> std::io::Result<Stream> {
 
 fn connect<S>(
     stream: S,
-    remote: String,
+    remote: Remote,
     slot: OwnedSemaphorePermit,
     door: &Arc<Door>,
     tasks: &Tasks,
@@ -121,7 +125,7 @@ fn connect<S>(
         let _slot = slot;
         match &door.tls {
             None => serve(stream, None, &door, owned).await,
-            Some(tls) => match handshake(stream, tls).await {
+            Some(tls) => match handshake::shake(stream, &remote, tls).await {
                 Ok(stream) => {
                     let certificates = stream.get_ref().1.peer_certificates();
                     // Verified: the handshake lets no other through.
@@ -129,34 +133,11 @@ fn connect<S>(
                     let name = leaf.map(|leaf| CommonName(tls::common_name(leaf).into()));
                     serve(stream, name, &door, owned).await;
                 }
-                Err(error) => {
-                    let side = door.side;
-                    tracing::warn!(remote, error, "rejected connection on {side} endpoint");
-                }
+                Err(rejection) => handshake::log(door.side, &remote, &rejection),
             },
         }
         Ok::<(), Infallible>(())
     });
-}
-
-async fn handshake<S>(
-    stream: S,
-    tls: &Arc<ServerTls>,
-) -> Result<tokio_rustls::server::TlsStream<S>, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let source = tls.clone();
-    let config = tokio::task::spawn_blocking(move || source.config()).await;
-    let config = config
-        .map_err(|error| error.to_string())?
-        .map_err(|error| base::report(&error).to_string())?;
-    let accept = TlsAcceptor::from(config).accept(stream);
-    match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, accept).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the TLS handshake took too long".into()),
-    }
 }
 
 /// `name` is that of the client, kept with each of its requests.

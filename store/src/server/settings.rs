@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::founding;
-use super::listen::Bound;
+use super::listen::{Bound, Listeners};
 use super::start::StartError;
 use crate::apply::{Machine, MachineOptions, View};
 use crate::auth::{Passwords, Provider};
-use crate::config::Config;
+use crate::config::{Config, Url};
 use crate::consensus::{ConsensusConfig, PeerTls};
 use crate::data_dir::{DataDir, Identity};
 use crate::limits;
 use crate::rpc::{Authenticator, Limits};
-use crate::tls::{self, ServerTls};
+use crate::tls::{self, ClientTls, ServerTls};
 
 /// The state machine of the folder.
 pub(super) async fn open_machine(
@@ -38,8 +38,9 @@ pub(super) fn consensus_config(
     config: &Config,
     dir: &DataDir,
     identity: &Identity,
-) -> Result<ConsensusConfig, StartError> {
-    Ok(ConsensusConfig {
+    peer_client: Option<&Arc<ClientTls>>,
+) -> ConsensusConfig {
+    ConsensusConfig {
         member_id: identity.member_id,
         cluster_id: identity.cluster_id,
         dir: dir.log().to_path_buf(),
@@ -48,13 +49,15 @@ pub(super) fn consensus_config(
         election_ms: config.election_ms,
         snapshot_catchup_entries: config.snapshot_catchup_entries,
         snapshot_count: config.snapshot_count,
-        peer_tls: peer_client_tls(config)?,
+        peer_tls: peer_client.map(|client| PeerTls {
+            connector: client.connector(),
+        }),
         initial_members: founding::initial_members(identity),
         max_request_bytes: config.max_request_bytes,
         strict_reconfig_check: config.strict_reconfig_check,
         learners_max: config.max_learners,
         pre_vote: config.pre_vote,
-    })
+    }
 }
 
 /// How users prove who they are. Reads the keys of their tokens.
@@ -80,8 +83,29 @@ pub(super) fn rpc_limits(config: &Config) -> Limits {
     }
 }
 
+/// All of a member's TLS.
+pub(super) struct Secrets {
+    /// Of the sockets for clients.
+    pub(super) client: Option<Arc<ServerTls>>,
+    /// Of the sockets for members.
+    pub(super) peer: Option<Arc<ServerTls>>,
+    /// Of connections to members.
+    pub(super) peer_client: Option<Arc<ClientTls>>,
+}
+
+/// Reads the files of every side that asks for TLS.
+pub(super) fn secrets(config: &Config, listeners: &Listeners) -> Result<Secrets, StartError> {
+    let client = [&listeners.client, &listeners.http, &listeners.metrics];
+    let is_needed = client.into_iter().any(|bounds| need_tls(bounds));
+    Ok(Secrets {
+        client: server_tls(config, "client", is_needed)?,
+        peer: server_tls(config, "peer", need_tls(&listeners.peer))?,
+        peer_client: peer_client(config)?,
+    })
+}
+
 /// The TLS of one side, where one of its sockets asks for it.
-pub(super) fn server_tls(
+fn server_tls(
     config: &Config,
     side: &'static str,
     is_needed: bool,
@@ -100,22 +124,54 @@ pub(super) fn server_tls(
 }
 
 /// Whether any of these sockets speaks TLS.
-pub(super) fn need_tls(bounds: &[Bound]) -> bool {
+fn need_tls(bounds: &[Bound]) -> bool {
     bounds.iter().any(|bound| bound.url.is_tls())
 }
 
 /// How this member calls others: with TLS as soon as it has any file for it.
-fn peer_client_tls(config: &Config) -> Result<Option<PeerTls>, StartError> {
+fn peer_client(config: &Config) -> Result<Option<Arc<ClientTls>>, StartError> {
     let files = &config.peer_tls;
     if files.cert.is_none() && files.trusted_ca.is_none() {
         return Ok(None);
     }
-    let fault = |source| StartError::Tls {
+    let client = ClientTls::open(files, &config.tls_policy);
+    let client = client.map_err(|source| StartError::Tls {
         side: "peer",
         source,
+    })?;
+    Ok(Some(Arc::new(client)))
+}
+
+/// Makes the certificates that `--auto-tls` and `--peer-auto-tls` ask for, and puts them into the
+/// settings.
+pub(super) fn make_certificates(config: &mut Config) -> Result<(), StartError> {
+    let hosts = |urls: &[Url]| -> Vec<String> {
+        let hosts = urls.iter().filter_map(Url::host_port);
+        hosts.map(|(host, _)| host.to_owned()).collect()
     };
-    // Read once for its faults: the transport would only show them at the first call.
-    tls::client_config(files, &config.tls_policy).map_err(fault)?;
-    let client = tls::peer_client(files).map_err(fault)?;
-    Ok(Some(PeerTls { client }))
+    let mut client = hosts(&config.listen_client_urls);
+    client.extend(hosts(&config.listen_client_http_urls));
+    let peer = hosts(&config.listen_peer_urls);
+    let sides = [
+        ("client", client, &mut config.client_tls),
+        ("peer", peer, &mut config.peer_tls),
+    ];
+    for (side, hosts, files) in sides {
+        if !files.auto || files.cert.is_some() {
+            continue;
+        }
+        let dir = config.data_dir.join("fixtures").join(side);
+        let made = tls::ensure_self_made(&dir, &hosts, config.self_made_years);
+        let (cert, key) = made.map_err(|source| StartError::SelfMade { side, source })?;
+        files.client_cert = Some(cert.clone());
+        files.client_key = Some(key.clone());
+        (files.cert, files.key) = (Some(cert), Some(key));
+        files.is_self_made = true;
+        // No authority has signed what members show each other.
+        if side == "peer" {
+            files.trusted_ca = None;
+            files.client_cert_auth = false;
+        }
+    }
+    Ok(())
 }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::discovery::DiscoveryError;
 use super::listen::ListenError;
 use crate::auth::jwt::JwtError;
 use crate::consensus::Fatal;
 use crate::data_dir::DataDirError;
-use crate::tls::TlsError;
+use crate::tls::{SelfMadeError, TlsError};
 
 /// Every one is final: trying again without a change will not help.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,24 @@ pub enum StartError {
         #[source]
         source: TlsError,
     },
+    /// A certificate that the member was to make itself.
+    #[error("failed to get {side} self-signed certs")]
+    SelfMade {
+        /// Clients' or peers'.
+        side: &'static str,
+        /// Why.
+        #[source]
+        source: SelfMadeError,
+    },
+    /// `--memory-mlock`.
+    #[error("--memory-mlock: cannot lock memory: {why}")]
+    LockMemory {
+        /// What to do.
+        why: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The keys of users' tokens.
     #[error("failed to create token provider")]
     Tokens(#[from] JwtError),
@@ -35,6 +54,12 @@ pub enum StartError {
     /// Two members share a URL.
     #[error("initial cluster {0} has duplicate url")]
     DuplicateUrl(String),
+    /// The same among those that have met.
+    #[error("discovery cluster {0} has duplicate url")]
+    DuplicateDiscovered(String),
+    /// The members did not meet.
+    #[error("failed to join discovery cluster")]
+    Discovery(#[source] Box<DiscoveryError>),
     /// The two flags on this member's peer URLs contradict each other.
     #[error("{0}")]
     Advertise(String),

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{Bound, Listeners};
 use super::serve::{Door, accept};
 use super::settings::{
-    authenticator, consensus_config, need_tls, open_machine, rpc_limits, server_tls,
+    authenticator, consensus_config, make_certificates, open_machine, rpc_limits, secrets,
 };
 use super::start::StartError;
-use super::{compactor, founding, leaderless, publish};
+use super::{announce, compactor, founding, leaderless, memory, publish};
 use crate::config::{Config, Url};
 use crate::consensus::{self, Consensus, Fatal, RaftConsensus, Status};
 use crate::data_dir::{DataDir, Identity};
@@ -118,15 +118,16 @@ impl Store {
     }
 
     /// As [`Store::build`], on sockets that the caller has bound.
-    pub async fn build_on(config: Config, listeners: Listeners) -> Result<Self, StartError> {
-        let needs_client_tls = need_tls(&listeners.client)
-            || need_tls(&listeners.http)
-            || need_tls(&listeners.metrics);
-        let client_tls = server_tls(&config, "client", needs_client_tls)?;
-        let peer_tls = server_tls(&config, "peer", need_tls(&listeners.peer))?;
+    pub async fn build_on(mut config: Config, listeners: Listeners) -> Result<Self, StartError> {
+        if config.lock_memory {
+            memory::lock()?;
+        }
+        make_certificates(&mut config)?;
+        let secrets = secrets(&config, &listeners)?;
         let auth = authenticator(&config)?;
         let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
-        let identity = founding::identity(&config, &dir).await?;
+        announce::starting(&config, dir.identity().is_some());
+        let identity = founding::identity(&config, &dir, secrets.peer_client.as_ref()).await?;
         if dir.identity().is_none() {
             dir.set_identity(identity.clone())?;
         }
@@ -134,7 +135,7 @@ impl Store {
         let election = Duration::from_millis(config.election_ms);
         let lessor = Lessor::new(view.clone(), election, config.request_timeout());
         let core = Tasks::new("store core");
-        let settings = consensus_config(&config, &dir, &identity)?;
+        let settings = consensus_config(&config, &dir, &identity, secrets.peer_client.as_ref());
         let raft = consensus::start(settings, Box::new(machine), &core)
             .await
             .map_err(StartError::Consensus)?;
@@ -174,8 +175,8 @@ impl Store {
             dir,
             identity,
             listeners,
-            client_tls,
-            peer_tls,
+            client_tls: secrets.client,
+            peer_tls: secrets.peer,
             raft,
             lessor,
             context,
@@ -243,7 +244,7 @@ impl Store {
             .merge(rpc::peer_routes(&self.context))
             .fallback(rpc::not_found);
         for bound in std::mem::take(&mut self.listeners.peer) {
-            tracing::info!(url = %bound.url, "serving peer traffic");
+            tracing::info!(address = bound.shown(), "serving peer traffic");
             let door = Arc::new(Door {
                 side: "peer",
                 router: router.clone(),
@@ -298,18 +299,24 @@ impl Store {
         };
         let health = rpc::health_routes(&self.context).merge(rpc::metrics_routes(&self.context));
         let groups = [
-            (std::mem::take(&mut self.listeners.client), client),
+            (
+                std::mem::take(&mut self.listeners.client),
+                client,
+                Some(if has_own_http { "grpc" } else { "grpc+http" }),
+            ),
             (
                 std::mem::take(&mut self.listeners.http),
                 http.fallback(rpc::not_found),
+                Some("http"),
             ),
             (
                 std::mem::take(&mut self.listeners.metrics),
                 health.fallback(rpc::not_found),
+                None,
             ),
         ];
         tracing::info!("ready to serve client requests");
-        for (bounds, router) in groups {
+        for (bounds, router, traffic) in groups {
             for bound in bounds {
                 let door = Arc::new(Door {
                     side: "client",
@@ -319,7 +326,10 @@ impl Store {
                     max_streams: self.config.max_concurrent_streams,
                     kill: self.clients.kill.clone(),
                 });
-                tracing::info!(url = %bound.url, "serving client traffic");
+                match traffic {
+                    Some(traffic) => announce::serving(&bound.url, &bound.shown(), traffic),
+                    None => tracing::info!(address = %bound.url, "serving metrics"),
+                }
                 let tasks = &self.clients.tasks;
                 tasks.spawn_infallible("client listener", accept(bound, door, tasks.clone()));
             }

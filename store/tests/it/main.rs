@@ -13,5 +13,6 @@ mod http;
 mod lease;
 mod one_member;
 mod snapshot;
+mod surface;
 mod tls;
 mod watch;

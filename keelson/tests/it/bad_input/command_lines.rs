@@ -150,8 +150,7 @@ fn the_store_tells_what_is_wrong_in_its_environment() -> Result<()> {
 #[test]
 fn the_store_says_what_to_do_instead_of_what_it_cannot() -> Result<()> {
     let cases: &[Case<'_>] = &[
-        (&["--auto-tls"], 1, "give --cert-file and --key-file"),
-        (&["--config-file=x"], 1, "use flags or ETCD_ variables"),
+        (&["--discovery-srv=x"], 1, "name the members by"),
         (
             &["--cert-file=x"],
             1,
@@ -175,12 +174,12 @@ fn the_store_says_what_to_do_instead_of_what_it_cannot() -> Result<()> {
     let several = refused(&[
         "store",
         "--heartbeat-interval=0",
-        "--auto-tls",
+        "--discovery-srv=x",
         "--cert-file=x",
     ])?;
     for words in [
         "--heartbeat-interval must be >0",
-        "--auto-tls=true",
+        "--discovery-srv=x",
         "--cert-file and --key-file",
     ] {
         several.says(1, words)?;

@@ -4,13 +4,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
 };
 
 /// An authority with its folder.
 pub(super) struct Pki {
     dir: PathBuf,
     issuer: Issuer<'static, KeyPair>,
+}
+
+/// The serial number of a name's certificate.
+fn serial(name: &str) -> Vec<u8> {
+    std::iter::once(1).chain(name.bytes().take(15)).collect()
 }
 
 /// From when to when a certificate is good.
@@ -45,6 +51,7 @@ impl Pki {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(SerialNumber::from_slice(&serial(name)));
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -58,6 +65,29 @@ impl Pki {
         std::fs::write(self.dir.join(format!("{name}.crt")), certificate.pem())?;
         std::fs::write(self.dir.join(format!("{name}.key")), key.serialize_pem())?;
         Ok(())
+    }
+
+    /// Writes a revocation list of these certificates; the serial number of the last one, in hex.
+    pub(super) fn revoke(&self, file: &str, names: &[&str]) -> Result<String> {
+        let serials: Vec<Vec<u8>> = names.iter().map(|name| serial(name)).collect();
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2026, 1, 1),
+            next_update: rcgen::date_time_ymd(2046, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer)?;
+        std::fs::write(self.dir.join(file), list.der())?;
+        let last = serials.last().map(Vec::as_slice).unwrap_or_default();
+        Ok(last.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The path of a file.

@@ -1,6 +1,6 @@
 //! Flags of the member itself: its folder, its sockets, its sizes.
 
-use super::Support::{self, Refuses, Warns, Yes};
+use super::Support::{self, Warns, Yes};
 use super::{Flag, Kind, MEMBER, flag};
 
 const NO_BBOLT: Support = Warns("the storage engine has no such setting");
@@ -116,8 +116,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "memory-mlock",
         Kind::Bool,
         "false",
-        Warns("memory is not locked"),
-        "Lock memory.",
+        Yes,
+        "Keep all memory from being swapped out; needs the right to do so.",
     ),
     flag(
         MEMBER,
@@ -244,16 +244,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "feature-gates",
         Kind::Gates,
         "",
-        Warns("the gates of etcd's implementation do not apply"),
-        "Feature gates, as name=true|false.",
+        Yes,
+        "etcd's feature gates, as name=true|false; one without effect here is said at start.",
     ),
     flag(
         MEMBER,
         "config-file",
         Kind::Text,
         "",
-        Refuses("configuration files are not supported yet; use flags or ETCD_ variables"),
-        "A YAML file instead of flags.",
+        Yes,
+        "etcd's YAML file in the place of flags and environment, which are then ignored.",
     ),
     flag(
         MEMBER,

@@ -6,6 +6,12 @@ use super::{FEATURES, Flag, Kind, LOGGING, MONITOR, TRACING, UNSAFE, flag, old};
 const NO_BBOLT: Support = Warns("the storage engine has no such setting");
 const NO_TRACING: Support = Warns("traces are not exported");
 
+/// Those of etcd's logger, which knows both cases.
+const LEVELS: &[&str] = &[
+    "debug", "info", "warn", "error", "dpanic", "panic", "fatal", "DEBUG", "INFO", "WARN", "ERROR",
+    "DPANIC", "PANIC", "FATAL",
+];
+
 /// See the module.
 pub(super) const FLAGS: &[Flag] = &[
     flag(
@@ -19,7 +25,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(
         MONITOR,
         "metrics",
-        Kind::OneOf(&["basic", "extensive"]),
+        Kind::Text,
         "basic",
         Warns("request histograms are always there"),
         "How much to measure.",
@@ -35,7 +41,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(
         LOGGING,
         "logger",
-        Kind::OneOf(&["zap"]),
+        Kind::Text,
         "zap",
         Yes,
         "Only zap, for compatibility.",
@@ -45,13 +51,13 @@ pub(super) const FLAGS: &[Flag] = &[
         "log-outputs",
         Kind::List,
         "default",
-        Warns("the log goes to standard error"),
-        "Where the log goes.",
+        Yes,
+        "Where the log goes: stderr (the default), stdout, systemd/journal, or files; several with commas.",
     ),
     flag(
         LOGGING,
         "log-level",
-        Kind::OneOf(&["debug", "info", "warn", "error", "dpanic", "panic", "fatal"]),
+        Kind::OneOf(LEVELS),
         "info",
         Yes,
         "How much to log.",
@@ -69,16 +75,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "enable-log-rotation",
         Kind::Bool,
         "false",
-        Warns("the log goes to standard error"),
-        "Rotate a log file.",
+        Yes,
+        "Put the one log file aside when it has grown.",
     ),
     flag(
         LOGGING,
         "log-rotation-config-json",
         Kind::Text,
-        "",
-        Warns("the log goes to standard error"),
-        "How to rotate it.",
+        r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#,
+        Yes,
+        "How: maxsize in MiB, maxage in days and maxbackups (0 keeps all), names by local time, gzip.",
     ),
     flag(
         LOGGING,

@@ -1,11 +1,7 @@
 //! Flags of TLS and of users.
 
-use super::Support::{self, Refuses, Warns, Yes};
+use super::Support::{Refuses, Warns, Yes};
 use super::{AUTH, Flag, Kind, SECURITY, flag};
-
-const NO_SAN_LIST: Support = Refuses(
-    "certificates cannot be limited to names yet; use a certificate authority of the cluster's own",
-);
 
 /// See the module.
 pub(super) const FLAGS: &[Flag] = &[
@@ -47,16 +43,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "client-crl-file",
         Kind::Text,
         "",
-        Refuses("revocation lists are not supported yet"),
-        "Revoked client certificates.",
+        Yes,
+        "Revoked client certificates (DER or PEM); read at every connection.",
     ),
     flag(
         SECURITY,
         "client-cert-allowed-hostname",
         Kind::List,
         "",
-        NO_SAN_LIST,
-        "Names a client's certificate may have.",
+        Yes,
+        "Hosts that a client's certificate may be for; needs --trusted-ca-file.",
     ),
     flag(
         SECURITY,
@@ -71,8 +67,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "auto-tls",
         Kind::Bool,
         "false",
-        Refuses("certificates are not made here; give --cert-file and --key-file"),
-        "Make certificates for the clients' side.",
+        Yes,
+        "Make a certificate for the clients' side, in fixtures/client of the data directory.",
     ),
     flag(
         SECURITY,
@@ -127,31 +123,31 @@ pub(super) const FLAGS: &[Flag] = &[
         "peer-cert-allowed-cn",
         Kind::List,
         "",
-        NO_SAN_LIST,
-        "Common names a member's certificate may have.",
+        Yes,
+        "Common names that a member's certificate may have.",
     ),
     flag(
         SECURITY,
         "peer-cert-allowed-hostname",
         Kind::List,
         "",
-        NO_SAN_LIST,
-        "Names a member's certificate may have.",
+        Yes,
+        "Hosts that a member's certificate may be for; not together with the above.",
     ),
     flag(
         SECURITY,
         "peer-auto-tls",
         Kind::Bool,
         "false",
-        Refuses("certificates are not made here; give --peer-cert-file and --peer-key-file"),
-        "Make certificates for the peers' side.",
+        Yes,
+        "Make a certificate for the peers' side, in fixtures/peer; members then trust whoever answers.",
     ),
     flag(
         SECURITY,
         "self-signed-cert-validity",
         Kind::Unsigned,
         "1",
-        Warns("certificates are not made here"),
+        Yes,
         "Years for which such certificates hold.",
     ),
     flag(
@@ -159,16 +155,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "peer-crl-file",
         Kind::Text,
         "",
-        Refuses("revocation lists are not supported yet"),
-        "Revoked certificates of members.",
+        Yes,
+        "Revoked certificates of members (DER or PEM); read at every connection.",
     ),
     flag(
         SECURITY,
         "peer-skip-client-san-verification",
         Kind::Bool,
         "false",
-        Warns("the names in a connecting member's certificate are never compared with its address"),
-        "Do not compare a member's certificate with its address.",
+        Yes,
+        "Let a member's certificate be used from any address. Else it is for that one; wildcard names are taken for good.",
     ),
     flag(
         SECURITY,
@@ -197,7 +193,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(
         SECURITY,
         "tls-min-version",
-        Kind::OneOf(&["TLS1.2", "TLS1.3"]),
+        Kind::Text,
         "TLS1.2",
         Yes,
         "The oldest TLS to speak.",
@@ -205,7 +201,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(
         SECURITY,
         "tls-max-version",
-        Kind::OneOf(&["", "TLS1.2", "TLS1.3"]),
+        Kind::Text,
         "",
         Yes,
         "The newest TLS to speak.",
