@@ -16,7 +16,7 @@ use super::quota::{self, LEASE_COST_BYTES};
 use crate::auth::Plan;
 use crate::command::ApplyError;
 use crate::consensus::{Fatal, Member};
-use crate::keys::sys::AlarmRow;
+use crate::keys::sys::{AlarmRow, Seat};
 use crate::lease::table::TTL_MAX_S;
 use crate::mvcc::source::Stored;
 use crate::mvcc::{self, Writer, Written, compact, range};
@@ -32,6 +32,8 @@ pub(super) struct Effects {
     pub(super) alarms: Vec<(AlarmRow, bool)>,
     /// Attributes of members; none removes them.
     pub(super) members: Vec<(u64, Option<Attributes>)>,
+    /// Seats taken or left.
+    pub(super) seats: Vec<(u64, Seat)>,
     /// A new cluster version.
     pub(super) cluster_version: Option<String>,
     /// A new compaction.
@@ -128,6 +130,24 @@ pub(super) fn forget_members(
         .filter(|id| !is_member(id))
         .map(|id| (*id, None))
         .collect()
+}
+
+/// The seats that a new membership takes and leaves. Which ones were left is the state's to know: whoever
+/// is told that it was removed must never hear it by mistake.
+pub(super) fn reseat(memory: &Memory, members: &[Member]) -> Vec<(u64, Seat)> {
+    let is_member = |id: u64| members.iter().any(|member| member.id == id);
+    let held = |id: &u64| memory.seats.contains_key(id);
+    let taken = members
+        .iter()
+        .map(|member| member.id)
+        .filter(|id| !held(id))
+        .map(|id| (id, Seat::Held));
+    // An empty list says nothing about anybody.
+    let known = memory.seats.iter().filter(|_| !members.is_empty());
+    let left = known
+        .filter(|(id, seat)| **seat == Seat::Held && !is_member(**id))
+        .map(|(id, _)| (*id, Seat::Left));
+    taken.chain(left).collect()
 }
 
 pub(super) struct Command<'a> {

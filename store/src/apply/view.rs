@@ -15,9 +15,11 @@ use super::dispatch;
 use super::memory::{self, Memory};
 use super::shared::Shared;
 use crate::command::ApplyError;
-use crate::consensus::{Fatal, LogId};
+use crate::consensus::{Fatal, LogId, Roster};
 use crate::engine::{Family, Reader, Span};
+use crate::failpoint;
 use crate::keys;
+use crate::keys::sys::Seat;
 use crate::mvcc::hash::{Hashed, Hasher, KvHash};
 use crate::mvcc::source::Stored;
 use crate::mvcc::{self, KeyRange, Revision, Writer, range, txn};
@@ -208,6 +210,13 @@ impl View {
         })
     }
 
+    /// What was granted to a lease and what was left at its last checkpoint, in seconds.
+    pub fn lease_ttls(&self, id: i64) -> Option<(i64, i64)> {
+        let memory = self.shared.memory.read();
+        let lease = memory.leases.get(id)?;
+        Some((lease.granted_ttl_s, lease.remaining_ttl_s))
+    }
+
     /// Rings after a lease was granted, revoked or checkpointed.
     pub fn subscribe_leases(&self) -> channel::Receiver<u64> {
         self.shared.lease_changes.subscribe()
@@ -247,9 +256,15 @@ impl View {
         let _ = done.wait_for(|done| *done >= revision).await;
     }
 
+    /// Up to which compaction the dead rows are gone; changes as more go.
+    pub fn subscribe_collected(&self) -> channel::Receiver<i64> {
+        self.shared.gc_done.subscribe()
+    }
+
     /// Gives the space of removed rows back. Slow; reads and writes go on.
     pub fn defragment(&self) -> Result<(), Fatal> {
         let generation = self.shared.memory.read().generation.clone();
+        failpoint::hit("defragBeforeCopy").map_err(Fatal::at("view::defragment"))?;
         for family in Family::ALL {
             let compacted = generation.engine().compact(family, Span::ALL);
             compacted.map_err(Fatal::at("view::defragment"))?;
@@ -342,6 +357,12 @@ impl View {
             hash_revision,
         };
         Ok((!was_compacted).then_some((hash, current)))
+    }
+}
+
+impl Roster for View {
+    fn is_removed(&self, id: u64) -> bool {
+        self.shared.memory.read().seats.get(&id) == Some(&Seat::Left)
     }
 }
 

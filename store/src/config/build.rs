@@ -8,8 +8,8 @@ use base::logging::Format;
 use super::cluster::InitialCluster;
 use super::flags::Values;
 use super::{
-    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, KeepAlive, Logging, TlsFiles,
-    TlsPolicy, check,
+    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Gates, KeepAlive, Logging,
+    TlsFiles, TlsPolicy, check,
 };
 use crate::limits;
 
@@ -28,6 +28,7 @@ impl Config {
             Ok(kind) => config.auth_token = kind,
             Err(fault) => faults.push(fault),
         }
+        config.gates = Gates::read(values, &mut warnings, &mut faults);
         config.bcrypt_cost = check::bcrypt_cost(values, &mut warnings);
         check::log_format(values, &mut faults);
         check::config(&config, &mut warnings, &mut faults);
@@ -92,6 +93,11 @@ impl Config {
                 .max(limits::WATCH_PROGRESS_INTERVAL_MIN),
             slow_request: values.duration("warning-unary-request-duration"),
             auto_compaction,
+            gates: Gates::default(),
+            lease_checkpoint_interval: limits::LEASE_CHECKPOINT_INTERVAL,
+            corrupt_check_interval: values.duration("corrupt-check-time"),
+            compact_hash_check_interval: values.duration("compact-hash-check-time"),
+            force_new_cluster: values.flag("force-new-cluster"),
             client_tls: tls_files(values, ""),
             peer_tls: tls_files(values, "peer-"),
             tls_policy: TlsPolicy {

@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod cluster;
 mod flags;
+mod gates;
 mod help;
 mod text;
 mod url;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use self::auth_token::{AuthToken, JwtOptions};
 pub use self::cluster::InitialCluster;
+pub use self::gates::Gates;
 pub use self::help::usage;
 pub use self::url::{Scheme, Url, UrlError};
 
@@ -162,6 +164,17 @@ pub struct Config {
     pub slow_request: Duration,
     /// `--auto-compaction-mode` and `--auto-compaction-retention`.
     pub auto_compaction: AutoCompaction,
+    /// `--feature-gates`.
+    pub gates: Gates,
+    /// How often what is left of a lease is kept in the log, behind the gate `LeaseCheckpoint`. Five minutes;
+    /// there is no flag, as in etcd.
+    pub lease_checkpoint_interval: Duration,
+    /// `--corrupt-check-time`: how often the leader compares all members; never where it is zero.
+    pub corrupt_check_interval: Duration,
+    /// `--compact-hash-check-time`: how often the leader compares compactions, behind its gate.
+    pub compact_hash_check_interval: Duration,
+    /// `--force-new-cluster`: go on alone with this member's data, the other members being lost.
+    pub force_new_cluster: bool,
     /// The clients' side.
     pub client_tls: TlsFiles,
     /// The peers' side.

@@ -10,6 +10,7 @@ mod change;
 mod codec;
 mod config;
 mod fatal;
+mod force;
 mod log_store;
 pub mod membership;
 mod network;
@@ -18,6 +19,7 @@ mod peer_server;
 mod peers;
 mod propose;
 mod reads;
+mod removal;
 mod snapshot;
 mod start;
 mod state_machine;
@@ -38,6 +40,7 @@ use tokio::sync::watch;
 
 pub use self::config::{ConsensusConfig, PeerTls};
 pub use self::fatal::FatalSignal;
+pub use self::force::{Survey, survey};
 pub use self::node::RaftConsensus;
 pub use self::peer_server::PeerService;
 pub use self::start::{StartError, start};
@@ -203,6 +206,14 @@ pub trait Consensus: Send + Sync + 'static {
     /// Calls the leader's [`LeaderCalls`]; on the leader itself this is a local call.
     async fn call_leader(&self, request: Bytes, deadline: Instant) -> Result<Bytes, ReadError>;
 
+    /// Calls the [`MemberCalls`] of another member. Certain only in so far as an answer came.
+    async fn call_member(
+        &self,
+        member: u64,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, ReadError>;
+
     /// What this member knows now. Cheap.
     fn status(&self) -> Status;
 
@@ -226,6 +237,19 @@ pub trait Consensus: Send + Sync + 'static {
 pub trait LeaderCalls: Send + Sync + 'static {
     /// Answers `request`, both in the caller's own encoding.
     async fn call(&self, request: Bytes) -> Result<Bytes, ReadError>;
+}
+
+/// Answers other members' calls that need no leader and change nothing.
+#[async_trait]
+pub trait MemberCalls: Send + Sync + 'static {
+    /// Answers `request`, both in the caller's own encoding; none to a request that it does not know.
+    async fn call(&self, request: Bytes) -> Option<Bytes>;
+}
+
+/// Knows which members have left the cluster for good, from the state that this member has applied.
+pub trait Roster: Send + Sync + 'static {
+    /// True only for a member that was one and is none any more; its id never comes back.
+    fn is_removed(&self, id: u64) -> bool;
 }
 
 /// The applied part of the log, with its membership: what a member starts from.

@@ -3,15 +3,20 @@
 
 mod command;
 mod compactor;
+mod corruption;
 mod founding;
 mod join;
 mod leaderless;
 mod listen;
 mod publish;
+mod recover;
 mod serve;
 mod settings;
 mod start;
 mod store;
+
+#[cfg(test)]
+mod tests;
 
 pub use command::main_store;
 pub use listen::{Bound, ListenError, Listeners};

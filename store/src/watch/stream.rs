@@ -14,6 +14,7 @@ use super::group::Watcher;
 use super::queue::{Queued, StreamQueue};
 use super::{Change, ChangeKind, Chunk, CreateError, Hub, Item, WatchSpec, progress};
 use crate::consensus::Fatal;
+use crate::failpoint;
 use crate::mvcc::KeyRange;
 
 /// Events of one watcher are put together up to this size.
@@ -159,6 +160,7 @@ impl WatchStream {
             }
             if lags && self.chunk.is_none() && (is_empty || self.is_catch_up_turn) {
                 self.is_catch_up_turn = false;
+                failpoint::pause("beforeSyncWatchers").await;
                 if self.step() {
                     continue;
                 }
@@ -305,6 +307,8 @@ impl WatchStream {
                 }
             }
         }
+        // What is said stays in the stream until then.
+        failpoint::pause("beforeSendWatchResponse").await;
         self.say_current()
     }
 

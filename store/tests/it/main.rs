@@ -7,10 +7,12 @@
 mod auth;
 mod bad_input;
 mod cluster;
+mod corruption;
 mod differential;
 mod harness;
 mod http;
 mod lease;
 mod one_member;
+mod recovery;
 mod tls;
 mod watch;

@@ -244,7 +244,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "feature-gates",
         Kind::Gates,
         "",
-        Warns("the gates of etcd's implementation do not apply"),
+        Yes,
         "Feature gates, as name=true|false.",
     ),
     flag(
