@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::quota::{self, LEASE_COST_BYTES};
 use crate::auth::Plan;
 use crate::command::ApplyError;
-use crate::consensus::{Fatal, Member};
+use crate::consensus::Fatal;
 use crate::keys::sys::{AlarmRow, Seat};
 use crate::lease::table::TTL_MAX_S;
 use crate::mvcc::source::Stored;
@@ -116,38 +116,6 @@ pub(super) fn decide(
         Err(Stop::Refused(error)) => Ok(Outcome::refused(error)),
         Err(Stop::Fatal(fatal)) => Err(fatal),
     }
-}
-
-/// Attributes of members that are not in a new membership go.
-pub(super) fn forget_members(
-    memory: &Memory,
-    members: &[Member],
-) -> Vec<(u64, Option<Attributes>)> {
-    let is_member = |id: &u64| members.iter().any(|member| member.id == *id);
-    // An empty list says nothing about anybody.
-    let known = memory.members.keys().filter(|_| !members.is_empty());
-    known
-        .filter(|id| !is_member(id))
-        .map(|id| (*id, None))
-        .collect()
-}
-
-/// The seats that a new membership takes and leaves. Which ones were left is the state's to know: whoever
-/// is told that it was removed must never hear it by mistake.
-pub(super) fn reseat(memory: &Memory, members: &[Member]) -> Vec<(u64, Seat)> {
-    let is_member = |id: u64| members.iter().any(|member| member.id == id);
-    let held = |id: &u64| memory.seats.contains_key(id);
-    let taken = members
-        .iter()
-        .map(|member| member.id)
-        .filter(|id| !held(id))
-        .map(|id| (id, Seat::Held));
-    // An empty list says nothing about anybody.
-    let known = memory.seats.iter().filter(|_| !members.is_empty());
-    let left = known
-        .filter(|(id, seat)| **seat == Seat::Held && !is_member(**id))
-        .map(|(id, _)| (*id, Seat::Left));
-    taken.chain(left).collect()
 }
 
 pub(super) struct Command<'a> {

@@ -13,7 +13,7 @@ use super::gc::Collector;
 use super::generation::Generation;
 use super::memory::Memory;
 use super::shared::Shared;
-use super::{View, commit};
+use super::{View, commit, members};
 use crate::auth::{TokenChange, Tokens};
 use crate::command::{self, ApplyError, Reply};
 use crate::consensus::{AppliedState, Committed, Fatal, LogId, Payload, StateMachine};
@@ -208,8 +208,8 @@ impl StateMachine for Machine {
                 failpoint("beforeApplyOneConfChange")?;
                 let (gone, seats) = {
                     let memory = self.shared.memory.read();
-                    let gone = dispatch::forget_members(&memory, &members);
-                    (gone, dispatch::reseat(&memory, &members))
+                    let gone = members::forget(&memory, &members);
+                    (gone, members::reseat(&memory, &members))
                 };
                 let effects = Effects {
                     membership: Some(encoded),

@@ -4,6 +4,7 @@
 //! itself, in its own tests.
 
 mod cluster;
+mod door;
 mod history;
 mod machine;
 mod suite;
@@ -12,15 +13,13 @@ use std::time::{Duration, Instant};
 
 use base::Tasks;
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
 
 use self::cluster::{Cluster, eventually, soon};
 use self::machine::TestMachine;
-use super::peers::{Lane, Peers};
+use super::start;
 use super::{
     Consensus, ConsensusConfig, Member, MembershipChange, MembershipError, ProposeError, StartError,
 };
-use super::{peer_proto, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_member_keeps_everything_over_a_restart() {
@@ -55,24 +54,6 @@ async fn a_single_member_keeps_everything_over_a_restart() {
     );
     // A leader that resumed its old term could give a lost entry's place to another one.
     assert!(cluster.status(0).term > before.term);
-    cluster.stop_all().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_that_is_dropped_closes_its_files_and_keeps_everything() {
-    let mut cluster = Cluster::new(1, |_| {}).await;
-    for nth in 0..20 {
-        cluster.set(0, &format!("k{nth}"), "v").await.unwrap();
-    }
-    let state = cluster.places[0].get().state.lock().clone();
-    cluster.places[0].abandon().await;
-    // The last flush came before the end.
-    let file = std::fs::read(cluster.places[0].path().join("state/state.json")).unwrap();
-    let kept: machine::State = serde_json::from_slice(&file).unwrap();
-    assert_eq!(kept, state);
-    cluster.start(0).await;
-    cluster.leader().await;
-    assert_eq!(cluster.set(0, "k7", "w").await.unwrap(), "v");
     cluster.stop_all().await;
 }
 
@@ -454,45 +435,6 @@ async fn eventually_added(cluster: &Cluster, nth: usize, member: Member) -> Vec<
             other => return other.unwrap(),
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_for_another_cluster_or_member_are_refused() {
-    let mut cluster = Cluster::new(1, |_| {}).await;
-    cluster.leader().await;
-    let member = cluster.places[0].member.clone();
-    let peers_of = |cluster_id| {
-        let config = ConsensusConfig {
-            member_id: 99,
-            cluster_id,
-            ..ConsensusConfig::default()
-        };
-        Peers::new(&config, CancellationToken::new())
-    };
-    for (cluster_id, target) in [(cluster.id + 1, member.id), (cluster.id, member.id + 1)] {
-        let peers = peers_of(cluster_id);
-        let mut client = peers
-            .client(target, &member.peer_urls, Lane::Forward)
-            .unwrap();
-        let status = client.elect(peer_proto::ElectRequest {}).await.unwrap_err();
-        assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-    }
-    let peers = peers_of(cluster.id);
-    let mut client = peers
-        .client(member.id, &member.peer_urls, Lane::Forward)
-        .unwrap();
-    client.elect(peer_proto::ElectRequest {}).await.unwrap();
-    assert!(
-        peers
-            .client(
-                member.id,
-                &["https://127.0.0.1:1".to_owned()],
-                Lane::Forward
-            )
-            .is_err()
-    );
-    assert!(peers.client(member.id, &[], Lane::Forward).is_err());
-    cluster.stop_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

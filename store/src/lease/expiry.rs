@@ -17,8 +17,8 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use prost::Message;
 use proto_etcd::etcdserverpb::{
-    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveRequest,
-    LeaseKeepAliveResponse, LeaseRevokeRequest, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    InternalRaftRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use super::clocks::{Clocks, spread};
 use crate::apply::View;
 use crate::auth::check::own_header;
 use crate::command;
-use crate::consensus::{Consensus, LeaderCalls, ProposeError, ReadError, Status};
+use crate::consensus::{Consensus, LeaderCalls, ReadError, Status};
 use crate::limits;
 
 /// A renewal, as a member asks its leader.
@@ -39,12 +39,12 @@ const RENEWAL_TRIES: usize = 3;
 
 /// The leader's clocks of all leases. Cheap to share; silent on a follower.
 pub struct Lessor {
-    view: View,
-    settings: LessorSettings,
+    pub(super) view: View,
+    pub(super) settings: LessorSettings,
     consensus: OnceLock<Weak<dyn Consensus>>,
-    clocks: Mutex<Clocks>,
+    pub(super) clocks: Mutex<Clocks>,
     /// Held while checkpoints are proposed or cleared.
-    checkpointing: tokio::sync::Mutex<()>,
+    pub(super) checkpointing: tokio::sync::Mutex<()>,
 }
 
 /// What a lessor must know.
@@ -107,7 +107,7 @@ impl Lessor {
             .map_err(crate::read::timed_out)
     }
 
-    fn consensus(&self) -> Result<Arc<dyn Consensus>, ReadError> {
+    pub(super) fn consensus(&self) -> Result<Arc<dyn Consensus>, ReadError> {
         self.consensus
             .get()
             .and_then(Weak::upgrade)
@@ -116,7 +116,7 @@ impl Lessor {
 
     /// Confirms that this member led in `term` after the call began, and that everything committed
     /// before is applied here.
-    async fn confirm(&self, term: u64) -> Result<(), ReadError> {
+    pub(super) async fn confirm(&self, term: u64) -> Result<(), ReadError> {
         let consensus = self.consensus()?;
         let deadline = std::time::Instant::now() + self.settings.timeout;
         consensus.read_index(deadline).await?;
@@ -164,90 +164,6 @@ impl Lessor {
         let end = now + seconds(granted);
         clocks.start(id, now, end, self.settings.checkpoint_every);
         Ok(Some(granted))
-    }
-
-    /// Before a renewal is answered, what was kept of the time before it must be gone, or the next leader
-    /// would go on from there and end the lease too early.
-    async fn clear_checkpoint(&self, id: i64, term: u64) -> Result<(), ReadError> {
-        let is_clear = || {
-            let is_kept = self.view.lease_ttls(id).is_some_and(|(_, kept)| kept > 0);
-            !is_kept && !self.clocks.lock().in_doubt.contains(&id)
-        };
-        if is_clear() {
-            return Ok(());
-        }
-        // One at a time with checkpoints: in the log the clearing must come after what it clears.
-        let _turn = self.checkpointing.lock().await;
-        if is_clear() {
-            return Ok(());
-        }
-        let deadline = std::time::Instant::now() + self.settings.timeout;
-        self.checkpoint(vec![(id, 0)], deadline)
-            .await
-            .map_err(|_| ReadError::NoLeader)?;
-        self.clocks.lock().in_doubt.remove(&id);
-        // Proposing took time; another member may lead by now, and have renewed the lease as well.
-        self.confirm(term).await
-    }
-
-    /// Keeps what is left of leases, in seconds.
-    async fn checkpoint(
-        &self,
-        points: Vec<(i64, i64)>,
-        deadline: std::time::Instant,
-    ) -> Result<(), ProposeError> {
-        let consensus = self.consensus().map_err(|_| ProposeError::Stopped)?;
-        let point = |(id, remaining_ttl)| LeaseCheckpoint { id, remaining_ttl };
-        let request = InternalRaftRequest {
-            header: Some(own_header()),
-            lease_checkpoint: Some(LeaseCheckpointRequest {
-                checkpoints: points.into_iter().map(point).collect(),
-            }),
-            ..Default::default()
-        };
-        consensus
-            .propose(command::encode(&request), deadline)
-            .await
-            .map(drop)
-    }
-
-    /// Keeps what is left of the leases that are due for it.
-    async fn tick_checkpoints(&self, term: u64) {
-        let Some(every) = self.settings.checkpoint_every else {
-            return;
-        };
-        let _turn = self.checkpointing.lock().await;
-        let points = {
-            let mut clocks = self.clocks.lock();
-            let now = Instant::now();
-            let points = clocks.take_checkpoints(now, limits::LEASE_CHECKPOINTS_PER_TICK_MAX);
-            clocks.in_doubt.extend(points.iter().map(|(id, _)| *id));
-            for (id, left) in &points {
-                if seconds(*left) > every {
-                    clocks.checkpoints.set(*id, now + every);
-                }
-            }
-            points
-        };
-        if points.is_empty() {
-            return;
-        }
-        // As for revokes: a checkpoint must not reach a later leader, at which the lease was renewed.
-        let deadline = std::time::Instant::now() + self.settings.election / 2;
-        let ids: Vec<i64> = points.iter().map(|(id, _)| *id).collect();
-        let kept = match self.confirm(term).await {
-            Ok(()) => self.checkpoint(points, deadline).await,
-            Err(_) => Err(ProposeError::NoLeader),
-        };
-        match kept {
-            Ok(()) | Err(ProposeError::NoLeader | ProposeError::Overloaded) => {
-                let mut clocks = self.clocks.lock();
-                for id in ids {
-                    clocks.in_doubt.remove(&id);
-                }
-            }
-            Err(error) => tracing::warn!(error = %error, "leases may not be checkpointed"),
-        }
     }
 
     async fn remaining(&self, id: i64, keys: bool) -> Result<LeaseTimeToLiveResponse, ReadError> {
@@ -451,6 +367,6 @@ impl LeaderCalls for Lessor {
     }
 }
 
-fn seconds(ttl: i64) -> Duration {
+pub(super) fn seconds(ttl: i64) -> Duration {
     Duration::from_secs(ttl.max(0).unsigned_abs())
 }

@@ -1,8 +1,9 @@
 //! Leases: keys that live as long as somebody renews.
 //!
-//! `table` is the replicated part and knows no clock; `clocks` are the leader's timers, and `expiry` acts
-//! on them.
+//! `table` is the replicated part and knows no clock; `clocks` are the leader's timers, and `expiry` and
+//! `checkpoint` act on them.
 
+mod checkpoint;
 mod clocks;
 pub mod expiry;
 pub mod table;

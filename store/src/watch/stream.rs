@@ -14,7 +14,6 @@ use super::group::Watcher;
 use super::queue::{Queued, StreamQueue};
 use super::{Change, ChangeKind, Chunk, CreateError, Hub, Item, WatchSpec, progress};
 use crate::consensus::Fatal;
-use crate::failpoint;
 use crate::mvcc::KeyRange;
 
 /// Events of one watcher are put together up to this size.
@@ -160,7 +159,7 @@ impl WatchStream {
             }
             if lags && self.chunk.is_none() && (is_empty || self.is_catch_up_turn) {
                 self.is_catch_up_turn = false;
-                failpoint::pause("beforeSyncWatchers").await;
+                crate::failpoint::pause("beforeSyncWatchers").await;
                 if self.step() {
                     continue;
                 }
@@ -293,22 +292,18 @@ impl WatchStream {
         if let Some(reading) = &mut self.replaced {
             let read = reading.await;
             self.replaced = None;
-            match read {
-                Ok(Ok(())) => {}
-                Ok(Err(fatal)) => {
-                    self.fail(&fatal);
-                    self.current.clear();
-                    return Some(Item::Closed);
-                }
-                Err(error) => {
-                    self.fail(&error);
-                    self.current.clear();
-                    return Some(Item::Closed);
-                }
+            let fault: Option<Box<dyn std::error::Error + Send + Sync>> = match read {
+                Ok(Ok(())) => None,
+                Ok(Err(fatal)) => Some(fatal.into()),
+                Err(error) => Some(error.into()),
+            };
+            if let Some(fault) = fault {
+                self.fail(&*fault);
+                self.current.clear();
+                return Some(Item::Closed);
             }
         }
-        // What is said stays in the stream until then.
-        failpoint::pause("beforeSendWatchResponse").await;
+        crate::failpoint::pause("beforeSendWatchResponse").await;
         self.say_current()
     }
 

@@ -70,3 +70,21 @@ async fn logs_never_contradict_each_other() {
     }
     assert!(seen.len() > 80);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_dropped_closes_its_files_and_keeps_everything() {
+    let mut cluster = Cluster::new(1, |_| {}).await;
+    for nth in 0..20 {
+        cluster.set(0, &format!("k{nth}"), "v").await.unwrap();
+    }
+    let state = cluster.places[0].get().state.lock().clone();
+    cluster.places[0].abandon().await;
+    // The last flush came before the end.
+    let file = std::fs::read(cluster.places[0].path().join("state/state.json")).unwrap();
+    let kept: State = serde_json::from_slice(&file).unwrap();
+    assert_eq!(kept, state);
+    cluster.start(0).await;
+    cluster.leader().await;
+    assert_eq!(cluster.set(0, "k7", "w").await.unwrap(), "v");
+    cluster.stop_all().await;
+}
