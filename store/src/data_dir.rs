@@ -53,6 +53,9 @@ pub struct Identity {
     pub token: String,
     /// The members that found the cluster together; none if this one joined later.
     pub founders: Option<Vec<Founder>>,
+    /// What the cluster was called before this member was forced to go on without the others.
+    #[serde(default, with = "hex_ids", skip_serializing_if = "Vec::is_empty")]
+    pub former_cluster_ids: Vec<u64>,
     /// True once the log has held an entry: from then on an empty log is a lost one.
     pub initialized: bool,
 }
@@ -73,6 +76,7 @@ impl Identity {
             name: name.into(),
             token: token.into(),
             founders,
+            former_cluster_ids: Vec::new(),
             initialized: false,
         }
     }
@@ -316,6 +320,22 @@ mod hex_id {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
         let text = String::deserialize(input)?;
         u64::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
+}
+
+/// As [`hex_id`], several.
+mod hex_ids {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(ids: &[u64], out: S) -> Result<S::Ok, S::Error> {
+        let texts: Vec<String> = ids.iter().map(|id| format!("{id:x}")).collect();
+        texts.serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u64>, D::Error> {
+        let texts = Vec::<String>::deserialize(input)?;
+        let ids = texts.iter().map(|text| u64::from_str_radix(text, 16));
+        ids.collect::<Result<_, _>>().map_err(D::Error::custom)
     }
 }
 

@@ -50,6 +50,16 @@ pub const LEASE_TICK: Duration = Duration::from_millis(500);
 /// Leases revoked in one tick; two ticks a second make etcd's 1,000 a second.
 pub const LEASE_REVOKES_PER_TICK_MAX: usize = 500;
 
+/// After a change of leader leases that are due together are spread to so many a second: three quarters of
+/// what can be revoked, as etcd does, so that others need not wait behind them.
+pub const LEASE_ENDS_PER_SECOND_AFTER_PROMOTION: usize = 2 * LEASE_REVOKES_PER_TICK_MAX * 3 / 4;
+
+/// What is left of a lease is kept in the log this often, as in etcd.
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// Leases checkpointed in one tick, by one command; etcd's 1,000 a second.
+pub const LEASE_CHECKPOINTS_PER_TICK_MAX: usize = 500;
+
 /// Revokes under way at once, so that expiry never fills the proposal queue.
 pub const LEASE_REVOKES_IN_FLIGHT_MAX: usize = 32;
 

@@ -71,6 +71,9 @@ pub(super) fn rows(memory: &Memory, log_id: LogId, effects: &Effects) -> (WriteB
             None => batch.delete(Family::Sys, member_key(*id)),
         }
     }
+    for (id, seat) in &effects.seats {
+        put(&mut batch, &Row::Seat(*id, *seat));
+    }
     for change in &effects.auth.changes {
         auth_row(&mut batch, change);
     }
@@ -140,6 +143,7 @@ pub(super) fn remember(
             None => memory.members.remove(&id),
         };
     }
+    memory.seats.extend(effects.seats);
     if let Some(version) = effects.cluster_version {
         memory.cluster_version = Some(version);
     }

@@ -15,8 +15,8 @@ use super::memory::Memory;
 use super::quota::{self, LEASE_COST_BYTES};
 use crate::auth::Plan;
 use crate::command::ApplyError;
-use crate::consensus::{Fatal, Member};
-use crate::keys::sys::AlarmRow;
+use crate::consensus::Fatal;
+use crate::keys::sys::{AlarmRow, Seat};
 use crate::lease::table::TTL_MAX_S;
 use crate::mvcc::source::Stored;
 use crate::mvcc::{self, Writer, Written, compact, range};
@@ -32,6 +32,8 @@ pub(super) struct Effects {
     pub(super) alarms: Vec<(AlarmRow, bool)>,
     /// Attributes of members; none removes them.
     pub(super) members: Vec<(u64, Option<Attributes>)>,
+    /// Seats taken or left.
+    pub(super) seats: Vec<(u64, Seat)>,
     /// A new cluster version.
     pub(super) cluster_version: Option<String>,
     /// A new compaction.
@@ -114,20 +116,6 @@ pub(super) fn decide(
         Err(Stop::Refused(error)) => Ok(Outcome::refused(error)),
         Err(Stop::Fatal(fatal)) => Err(fatal),
     }
-}
-
-/// Attributes of members that are not in a new membership go.
-pub(super) fn forget_members(
-    memory: &Memory,
-    members: &[Member],
-) -> Vec<(u64, Option<Attributes>)> {
-    let is_member = |id: &u64| members.iter().any(|member| member.id == *id);
-    // An empty list says nothing about anybody.
-    let known = memory.members.keys().filter(|_| !members.is_empty());
-    known
-        .filter(|id| !is_member(id))
-        .map(|id| (*id, None))
-        .collect()
 }
 
 pub(super) struct Command<'a> {

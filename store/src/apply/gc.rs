@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use crate::consensus::Fatal;
 use crate::engine::{Engine, Family, WriteBatch};
+use crate::failpoint;
 use crate::keys::sys::{Gc, Row};
 use crate::mvcc::compact;
 
@@ -24,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The thread's owner; dropping it ends the thread and waits for it.
 pub(super) struct Collector {
-    // None only while dropping.
+    // None only at the end.
     signal: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,6 +57,13 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Collector {
+    /// Ends the thread and waits for it: at most for one piece.
+    pub(super) fn end(&mut self) {
         self.signal = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -97,8 +105,17 @@ fn collect(shared: &Shared) -> Result<bool, Fatal> {
         done_revision: dead.done_revision,
         freed_bytes: gc.freed_bytes + dead.bytes,
     };
-    write(engine, dead.keys, done)?;
     let is_last = done.done_revision >= head.compact_revision;
+    let failpoint = |name| failpoint::hit(name).map_err(Fatal::at("gc::failpoint"));
+    failpoint("compactBeforeCommitBatch")?;
+    if is_last {
+        failpoint("compactBeforeSetFinishedCompact")?;
+    }
+    write(engine, dead.keys, done)?;
+    failpoint("compactAfterCommitBatch")?;
+    if is_last {
+        failpoint("compactAfterSetFinishedCompact")?;
+    }
     {
         let mut memory = shared.memory.write();
         // A snapshot came in between: its rows have their own progress.

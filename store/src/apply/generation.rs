@@ -17,6 +17,7 @@ use anyhow::Context;
 
 use crate::consensus::Fatal;
 use crate::engine::{Engine, Opener};
+use crate::failpoint;
 
 const CURRENT: &str = "CURRENT";
 const PREFIX: &str = "state-";
@@ -58,6 +59,7 @@ impl Generation {
     ) -> Result<Arc<Self>, Fatal> {
         let number = self.number + 1;
         move_folder(copy, &dir.join(name(number))).map_err(Fatal::at("generation::adopt"))?;
+        failpoint::hit("applyBeforeOpenSnapshot").map_err(Fatal::at("generation::adopt"))?;
         Self::open_numbered(dir, number, opener)
     }
 

@@ -13,12 +13,13 @@ use super::gc::Collector;
 use super::generation::Generation;
 use super::memory::Memory;
 use super::shared::Shared;
-use super::{View, commit};
+use super::{View, commit, members};
 use crate::auth::{TokenChange, Tokens};
 use crate::command::{self, ApplyError, Reply};
 use crate::consensus::{AppliedState, Committed, Fatal, LogId, Payload, StateMachine};
 use crate::engine::rocks::RocksOptions;
 use crate::engine::{Family, Opener, Span};
+use crate::failpoint;
 use crate::keys::sys::Row;
 use crate::limits::TOKEN_TTL_DEFAULT;
 use crate::watch::{History, Hub};
@@ -121,15 +122,26 @@ impl Machine {
     fn commit(&self, log_id: LogId, mut effects: Effects) -> Result<i64, Fatal> {
         let is_compaction = effects.compact_revision.is_some();
         let is_lease_change = !effects.leases.is_empty();
+        failpoint("commitBeforePreCommitHook")?;
         let (batch, head, generation) = {
             let memory = self.shared.memory.read();
             let (batch, head) = commit::rows(&memory, log_id, &effects);
             (batch, head, memory.generation.clone())
         };
+        failpoint("commitAfterPreCommitHook")?;
+        if is_compaction {
+            failpoint("compactBeforeCommitScheduledCompact")?;
+        }
+        failpoint("beforeCommit")?;
         generation
             .engine()
             .write(batch)
             .map_err(Fatal::at("apply::write"))?;
+        failpoint("afterCommit")?;
+        if is_compaction {
+            failpoint("compactAfterCommitScheduledCompact")?;
+        }
+        failpoint("beforeWritebackBuf")?;
         // Before the applied index moves: whoever has seen it there knows the token. Tokens are this
         // member's own, like the queues of its watchers, so that their clock decides no outcome.
         for change in std::mem::take(&mut effects.auth.tokens) {
@@ -139,6 +151,7 @@ impl Machine {
             let mut memory = self.shared.memory.write();
             commit::remember(&mut memory, log_id, head, effects)
         };
+        failpoint("afterWritebackBuf")?;
         if let Some(batch) = batch {
             self.shared.hub.publish(Arc::new(batch));
         }
@@ -192,10 +205,16 @@ impl StateMachine for Machine {
                 Ok(Bytes::new())
             }
             Payload::Membership { encoded, members } => {
-                let gone = dispatch::forget_members(&self.shared.memory.read(), &members);
+                failpoint("beforeApplyOneConfChange")?;
+                let (gone, seats) = {
+                    let memory = self.shared.memory.read();
+                    let gone = members::forget(&memory, &members);
+                    (gone, members::reseat(&memory, &members))
+                };
                 let effects = Effects {
                     membership: Some(encoded),
                     members: gone,
+                    seats,
                     ..Effects::default()
                 };
                 self.commit(entry.log_id, effects)?;
@@ -255,7 +274,16 @@ impl StateMachine for Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.shared.hub.close();
+        // Before the engine stops, whose refusals it would report as damage.
+        self.collector.end();
+        // Whoever reads for long would keep the files open after the member's end.
+        self.generation().engine().stop();
     }
+}
+
+/// A place where a test lets this member fail, as the disk would.
+fn failpoint(name: &'static str) -> Result<(), Fatal> {
+    failpoint::hit(name).map_err(Fatal::at("apply::failpoint"))
 }
 
 /// What the copy in `dir` holds, by its own rows.

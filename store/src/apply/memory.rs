@@ -13,7 +13,7 @@ use super::generation::Generation;
 use crate::auth::{Change as AuthChange, State as Auth};
 use crate::consensus::{AppliedState, Fatal, LogId};
 use crate::engine::{Direction, Engine, Family, Reader, Span};
-use crate::keys::sys::{AlarmRow, Gc, Head, Row};
+use crate::keys::sys::{AlarmRow, Gc, Head, Row, Seat};
 use crate::keys::{self, Damaged};
 use crate::lease::Table;
 use crate::mvcc::{Base, Index, Live, Revision};
@@ -34,6 +34,8 @@ pub(super) struct Memory {
     pub(super) alarms: BTreeSet<AlarmRow>,
     /// Members' names and client URLs.
     pub(super) members: BTreeMap<u64, Attributes>,
+    /// Who belongs to the cluster, and who has left it for good.
+    pub(super) seats: BTreeMap<u64, Seat>,
     /// The version that all members understand.
     pub(super) cluster_version: Option<String>,
     /// Users and roles.
@@ -55,6 +57,7 @@ impl Memory {
             leases: Table::default(),
             alarms: BTreeSet::new(),
             members: BTreeMap::new(),
+            seats: BTreeMap::new(),
             cluster_version: None,
             auth: Auth::default(),
             applied: None,
@@ -92,6 +95,9 @@ impl Memory {
             }
             Row::Member(id, attributes) => {
                 self.members.insert(id, attributes);
+            }
+            Row::Seat(id, seat) => {
+                self.seats.insert(id, seat);
             }
             Row::ClusterVersion(version) => self.cluster_version = Some(version),
             Row::Auth(head) => self.auth.apply(AuthChange::Head(head)),

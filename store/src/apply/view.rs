@@ -15,8 +15,10 @@ use super::dispatch;
 use super::memory::Memory;
 use super::shared::Shared;
 use crate::command::ApplyError;
-use crate::consensus::{Fatal, LogId};
+use crate::consensus::{Fatal, LogId, Roster};
 use crate::engine::{Family, Reader, Span};
+use crate::failpoint;
+use crate::keys::sys::Seat;
 use crate::mvcc::source::Stored;
 use crate::mvcc::{self, Writer, range, txn};
 use crate::watch::Hub;
@@ -200,6 +202,13 @@ impl View {
         })
     }
 
+    /// What was granted to a lease and what was left at its last checkpoint, in seconds.
+    pub fn lease_ttls(&self, id: i64) -> Option<(i64, i64)> {
+        let memory = self.shared.memory.read();
+        let lease = memory.leases.get(id)?;
+        Some((lease.granted_ttl_s, lease.remaining_ttl_s))
+    }
+
     /// Rings after a lease was granted, revoked or checkpointed.
     pub fn subscribe_leases(&self) -> channel::Receiver<u64> {
         self.shared.lease_changes.subscribe()
@@ -239,9 +248,15 @@ impl View {
         let _ = done.wait_for(|done| *done >= revision).await;
     }
 
+    /// Up to which compaction the dead rows are gone; changes as more go.
+    pub fn subscribe_collected(&self) -> channel::Receiver<i64> {
+        self.shared.gc_done.subscribe()
+    }
+
     /// Gives the space of removed rows back. Slow; reads and writes go on.
     pub fn defragment(&self) -> Result<(), Fatal> {
         let generation = self.shared.memory.read().generation.clone();
+        failpoint::hit("defragBeforeCopy").map_err(Fatal::at("view::defragment"))?;
         for family in Family::ALL {
             let compacted = generation.engine().compact(family, Span::ALL);
             compacted.map_err(Fatal::at("view::defragment"))?;
@@ -260,5 +275,11 @@ impl View {
             snapshot = generation.engine().snapshot();
         }
         read(&*snapshot)
+    }
+}
+
+impl Roster for View {
+    fn is_removed(&self, id: u64) -> bool {
+        self.shared.memory.read().seats.get(&id) == Some(&Seat::Left)
     }
 }

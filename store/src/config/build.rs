@@ -7,7 +7,7 @@ use super::cluster::InitialCluster;
 use super::file::CLIENT_ALLOWED_CN;
 use super::values::Values;
 use super::{
-    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, KeepAlive, Logging,
+    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, Gates, KeepAlive, Logging,
     TlsFiles, TlsPolicy, check,
 };
 use crate::limits;
@@ -27,6 +27,7 @@ impl Config {
             Ok(kind) => config.auth_token = kind,
             Err(fault) => faults.push(fault),
         }
+        config.gates = Gates::of(values.text("feature-gates"));
         config.bcrypt_cost = check::bcrypt_cost(values, &mut warnings);
         config.discovery = Discovery::from_values(values, &mut faults);
         config.logging = Logging::from_values(values, &mut faults);
@@ -95,6 +96,11 @@ impl Config {
                 .max(limits::WATCH_PROGRESS_INTERVAL_MIN),
             slow_request: slow_request(values),
             auto_compaction,
+            gates: Gates::default(),
+            lease_checkpoint_interval: limits::LEASE_CHECKPOINT_INTERVAL,
+            corrupt_check_interval: values.duration("corrupt-check-time"),
+            compact_hash_check_interval: values.duration("compact-hash-check-time"),
+            force_new_cluster: values.flag("force-new-cluster"),
             client_tls: tls_files(values, ""),
             peer_tls: tls_files(values, "peer-"),
             tls_policy: TlsPolicy {

@@ -5,57 +5,94 @@ use std::collections::BTreeMap;
 
 use super::text;
 
-/// Why a gate that is not at its default has no effect.
+/// What the gates switch on; all off unless a user says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// `InitialCorruptCheck`: compare this member with the others before it serves clients, and end if it
+    /// differs. Reads the whole history once at each start.
+    pub initial_corrupt_check: bool,
+    /// `CompactHashCheck`: compare all members at each compaction. Reads the whole history at each.
+    pub compact_hash_check: bool,
+    /// `LeaseCheckpoint`: keep what is left of long leases in the log, so that a new leader does not
+    /// start them afresh. What is kept is always persisted, as in etcd from 3.6 on.
+    pub lease_checkpoint: bool,
+}
+
+impl Gates {
+    /// Reads the flag's text, which has the right form.
+    pub(super) fn of(text: &str) -> Self {
+        let given = parse(text).unwrap_or_default();
+        let is_on = |name: &str| is_alpha_on(&given, name);
+        Self {
+            initial_corrupt_check: is_on("InitialCorruptCheck"),
+            compact_hash_check: is_on("CompactHashCheck"),
+            lease_checkpoint: is_on("LeaseCheckpoint"),
+        }
+    }
+}
+
+/// Whether a gate that is off by default is on.
+fn is_alpha_on(given: &BTreeMap<&'static str, bool>, name: &str) -> bool {
+    let own = given.get(name).or(given.get("AllAlpha"));
+    own.copied().unwrap_or_default()
+}
+
 struct Gate {
     name: &'static str,
     is_on: bool,
-    why: &'static str,
+    /// Why it has no effect when it is not at its default; none if it has.
+    why: Option<&'static str>,
 }
 
-const fn gate(name: &'static str, is_on: bool, why: &'static str) -> Gate {
-    Gate { name, is_on, why }
+const fn without_effect(name: &'static str, is_on: bool, why: &'static str) -> Gate {
+    Gate {
+        name,
+        is_on,
+        why: Some(why),
+    }
 }
 
-const COMPARE: &str = "members are not compared by themselves; compare them by HashKV";
-const LEASES: &str = "a new leader gives every lease its whole time again";
+const fn honoured(name: &'static str) -> Gate {
+    Gate {
+        name,
+        is_on: false,
+        why: None,
+    }
+}
 
 /// The gates of etcd 3.7 and their defaults.
 const GATES: &[Gate] = &[
-    gate(
-        "AllAlpha",
-        false,
-        "the gates that it stands for have no effect",
-    ),
-    gate(
+    honoured("AllAlpha"),
+    without_effect(
         "AllBeta",
         false,
         "the gates that it stands for have no effect",
     ),
-    gate("CompactHashCheck", false, COMPARE),
-    gate(
+    honoured("CompactHashCheck"),
+    without_effect(
         "FastLeaseKeepAlive",
         true,
         "renewals never wait for the log to be applied",
     ),
-    gate("InitialCorruptCheck", false, COMPARE),
-    gate("LeaseCheckpoint", false, LEASES),
-    gate("LeaseCheckpointPersist", false, LEASES),
-    gate(
+    honoured("InitialCorruptCheck"),
+    honoured("LeaseCheckpoint"),
+    honoured("LeaseCheckpointPersist"),
+    without_effect(
         "PriorityRequest",
         false,
         "overload is refused before the log, without priorities",
     ),
-    gate(
+    without_effect(
         "SetMemberLocalAddr",
         false,
         "members are called from the address that the system chooses",
     ),
-    gate(
+    without_effect(
         "StopGRPCServiceOnDefrag",
         false,
         "requests are served while space is given back",
     ),
-    gate(
+    without_effect(
         "TxnModeWriteWithSharedBuffer",
         true,
         "transactions have no such buffer",
@@ -85,19 +122,18 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<&'static str, bool>, String> 
 /// What the gates of a text do not do, and what they contradict. The text has the right form.
 pub(super) fn check(text: &str, warnings: &mut Vec<String>, faults: &mut Vec<String>) {
     let given = parse(text).unwrap_or_default();
-    let is_on = |name: &str| given.get(name).copied().unwrap_or_default();
-    let all = is_on("AllAlpha");
-    let persist = given.get("LeaseCheckpointPersist").copied().unwrap_or(all);
-    let checkpoint = given.get("LeaseCheckpoint").copied().unwrap_or(all);
-    if persist && !checkpoint {
+    let is_on = |name: &str| is_alpha_on(&given, name);
+    if is_on("LeaseCheckpointPersist") && !is_on("LeaseCheckpoint") {
         faults.push(
             "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint"
                 .into(),
         );
     }
     for gate in GATES {
-        if let Some(on) = given.get(gate.name).filter(|on| **on != gate.is_on) {
-            let Gate { name, why, .. } = gate;
+        if let Some(on) = given.get(gate.name).filter(|on| **on != gate.is_on)
+            && let Some(why) = gate.why
+        {
+            let name = gate.name;
             warnings.push(format!("--feature-gates={name}={on} has no effect: {why}"));
         }
     }

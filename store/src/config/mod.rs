@@ -25,6 +25,7 @@ use std::time::Duration;
 pub use self::auth_token::{AuthToken, JwtOptions};
 pub use self::cluster::InitialCluster;
 pub use self::discovery::Discovery;
+pub use self::gates::Gates;
 pub use self::help::{go_arch, usage};
 pub use self::logging::{LogFormat, LogOutput, LogRotation, Logging};
 pub(crate) use self::text::duration as parse_duration;
@@ -178,6 +179,17 @@ pub struct Config {
     pub slow_request: Duration,
     /// `--auto-compaction-mode` and `--auto-compaction-retention`.
     pub auto_compaction: AutoCompaction,
+    /// `--feature-gates`.
+    pub gates: Gates,
+    /// How often what is left of a lease is kept in the log, behind the gate `LeaseCheckpoint`. Five minutes;
+    /// there is no flag, as in etcd.
+    pub lease_checkpoint_interval: Duration,
+    /// `--corrupt-check-time`: how often the leader compares all members; never where it is zero.
+    pub corrupt_check_interval: Duration,
+    /// `--compact-hash-check-time`: how often the leader compares compactions, behind its gate.
+    pub compact_hash_check_interval: Duration,
+    /// `--force-new-cluster`: go on alone with this member's data, the other members being lost.
+    pub force_new_cluster: bool,
     /// The clients' side.
     pub client_tls: TlsFiles,
     /// The peers' side.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AuthToken, AutoCompaction, Config, ConfigError, Invocation};
+use super::{AuthToken, AutoCompaction, Config, ConfigError, Gates, Invocation};
 
 fn parse(args: &[&str]) -> Result<Config, ConfigError> {
     parse_with(args, &[])
@@ -274,7 +274,6 @@ fn all_faults_are_told_together() {
 #[test]
 fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
     let refused = [
-        "--force-new-cluster",
         "--host-whitelist=x",
         "--discovery-srv=x",
     ];
@@ -325,6 +324,35 @@ fn settings_of_users_are_read() {
     assert_eq!(odd.bcrypt_cost, 10);
     let error = parse(&["--auth-token=jwt"]).unwrap_err();
     assert_eq!(error.exit_code(), 1);
+}
+
+#[test]
+fn gates_and_checks_are_read() {
+    let config = parse(&["--name=a"]).unwrap();
+    assert_eq!(config.gates, Gates::default());
+    assert!(config.corrupt_check_interval.is_zero());
+    assert_eq!(config.compact_hash_check_interval, Duration::from_secs(60));
+    let config = parse(&[
+        "--name=a",
+        "--feature-gates=CompactHashCheck=true,FastLeaseKeepAlive=true",
+        "--corrupt-check-time=1s",
+        "--compact-hash-check-time=2s",
+    ])
+    .unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.gates.compact_hash_check && !config.gates.initial_corrupt_check);
+    assert_eq!(config.corrupt_check_interval, Duration::from_secs(1));
+    assert_eq!(config.compact_hash_check_interval, Duration::from_secs(2));
+    let config = parse(&[
+        "--name=a",
+        "--feature-gates=AllAlpha=true,LeaseCheckpoint=false,LeaseCheckpointPersist=false",
+    ])
+    .unwrap();
+    assert!(config.gates.initial_corrupt_check && !config.gates.lease_checkpoint);
+    let config = parse(&["--name=a", "--feature-gates=PriorityRequest=true"]).unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    let error = parse(&["--name=a", "--feature-gates=LeaseCheckpointPersist=true"]).unwrap_err();
+    assert!(error.to_string().contains("requires enabling"), "{error}");
 }
 
 #[test]

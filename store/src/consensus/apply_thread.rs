@@ -13,11 +13,13 @@ use base::report;
 use bytes::Bytes;
 use openraft::storage::ApplyResponder;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::applied::Applied;
 use super::fatal::FatalSignal;
 use super::types::{Raw, TypeConfig};
 use super::{AppliedState, Committed, Fatal, LogId, Payload, StateMachine};
+use crate::failpoint;
 
 /// Batches that wait for the thread. openraft awaits each one, so the queue is rarely longer than one;
 /// when it is full, whoever sends waits.
@@ -53,7 +55,7 @@ pub(super) enum Job {
     },
 }
 
-/// Sends jobs. The thread ends when every sender is gone.
+/// Sends jobs.
 #[derive(Clone)]
 pub(super) struct Jobs {
     tx: mpsc::Sender<Job>,
@@ -80,11 +82,29 @@ pub(super) struct Surroundings {
     pub(super) flush_entries: u64,
 }
 
+/// The thread's owner. Dropping it ends the thread and waits: the state machine's files are closed
+/// then, whoever still holds a [`Jobs`].
+pub(super) struct ApplyThread {
+    stop: CancellationToken,
+    // None only while ending.
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for ApplyThread {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Starts the thread. Also gives what the machine holds, made durable.
 pub(super) fn spawn(
     mut machine: Box<dyn StateMachine>,
     surroundings: Surroundings,
-) -> Result<(Jobs, AppliedState, std::thread::JoinHandle<()>), Fatal> {
+) -> Result<(Jobs, AppliedState, ApplyThread), Fatal> {
     let state = machine.applied_state()?;
     // A snapshot is offered to peers, and the log purged, only up to what is durable.
     machine.flush()?;
@@ -92,8 +112,10 @@ pub(super) fn spawn(
         .applied
         .advance(state.log_id.map_or(0, |log_id| log_id.index));
     let (tx, rx) = mpsc::channel(JOBS_MAX);
+    let stop = CancellationToken::new();
     let thread = Thread {
         machine,
+        stop: stop.clone(),
         membership: state.membership.clone(),
         last: state.log_id,
         surroundings,
@@ -105,11 +127,13 @@ pub(super) fn spawn(
         .name("raft-apply".to_owned())
         .spawn(move || thread.run(rx))
         .map_err(Fatal::at("consensus::spawn_apply_thread"))?;
-    Ok((Jobs { tx }, state, handle))
+    let thread = Some(handle);
+    Ok((Jobs { tx }, state, ApplyThread { stop, thread }))
 }
 
 struct Thread {
     machine: Box<dyn StateMachine>,
+    stop: CancellationToken,
     surroundings: Surroundings,
     /// The last membership applied, as the machine keeps it.
     membership: Option<Bytes>,
@@ -122,7 +146,7 @@ struct Thread {
 impl Thread {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut failed: Option<String> = None;
-        while let Some(job) = jobs.blocking_recv() {
+        while let Some(job) = self.next(&mut jobs) {
             // After an error the machine may hold half of something. Nothing touches it again.
             if let Some(reason) = &failed {
                 refuse(job, reason);
@@ -158,6 +182,17 @@ impl Thread {
             tracing::warn!(error = %report(&fatal), "the last flush failed");
         }
         self.surroundings.applied.close();
+    }
+
+    /// The next job; none when the thread is to end. Jobs that still wait then are refused by being dropped.
+    fn next(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        futures::executor::block_on(async {
+            // The end first: openraft may have more work for ever.
+            tokio::select! { biased;
+                () = self.stop.cancelled() => None,
+                job = jobs.recv() => job,
+            }
+        })
     }
 
     /// Answers; says why if the thread must not go on. The signal comes first, so that it names the cause
@@ -219,7 +254,10 @@ impl Thread {
     }
 
     fn install(&mut self, dir: PathBuf, expected: Option<LogId>) -> Result<AppliedState, Fatal> {
+        let failpoint = |name| failpoint::hit(name).map_err(Fatal::at("consensus::failpoint"));
+        failpoint("raftBeforeApplySnap")?;
         let state = self.machine.install(dir)?;
+        failpoint("raftAfterApplySnap")?;
         if state.log_id != expected {
             let text = format!(
                 "the snapshot holds {:?} and was announced as {expected:?}",

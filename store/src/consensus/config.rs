@@ -13,6 +13,9 @@ pub struct ConsensusConfig {
     pub member_id: u64,
     /// The cluster, see [`super::membership::cluster_id`]. Calls from another one are refused.
     pub cluster_id: u64,
+    /// What this cluster was called before this member was forced to go on alone. Whoever still calls by
+    /// such a name is told that it was removed.
+    pub former_cluster_ids: Vec<u64>,
     /// The raft log's own folder.
     pub dir: PathBuf,
     /// Where snapshots are put together; on the same file system as the state machine.
@@ -31,6 +34,9 @@ pub struct ConsensusConfig {
     /// The members of a new cluster. Every one of them may start with the same list; on a member
     /// that has a log already it does nothing. `None`: this member is told by a leader.
     pub initial_members: Option<Vec<Member>>,
+    /// Go on alone with what this member has: the others are lost. The caller has given the cluster another
+    /// id, and has put the one before into `former_cluster_ids`.
+    pub force_alone: bool,
     /// The largest command; messages between members are bounded by it.
     pub max_request_bytes: usize,
     /// `--strict-reconfig-check`: refuse changes that could cost the quorum.
@@ -47,6 +53,7 @@ impl Default for ConsensusConfig {
         Self {
             member_id: 0,
             cluster_id: 0,
+            former_cluster_ids: Vec::new(),
             dir: PathBuf::new(),
             staging_dir: PathBuf::new(),
             heartbeat_ms: 100,
@@ -55,6 +62,7 @@ impl Default for ConsensusConfig {
             snapshot_count: 10_000,
             peer_tls: None,
             initial_members: None,
+            force_alone: false,
             max_request_bytes: 1_572_864,
             strict_reconfig_check: true,
             learners_max: 1,

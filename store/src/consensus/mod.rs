@@ -11,6 +11,7 @@ mod codec;
 mod config;
 mod content;
 mod fatal;
+mod force;
 mod log_store;
 pub mod membership;
 mod network;
@@ -20,6 +21,7 @@ mod peers;
 mod propose;
 mod reads;
 mod restored;
+mod removal;
 mod snapshot;
 mod start;
 mod state_machine;
@@ -41,6 +43,7 @@ use tokio::sync::watch;
 pub use self::config::{ConsensusConfig, PeerTls};
 pub use self::content::{EntryContent, entry_content};
 pub use self::fatal::FatalSignal;
+pub use self::force::{Survey, survey};
 pub use self::node::RaftConsensus;
 pub use self::peer_server::PeerService;
 pub use self::restored::{RestoreError, found_restored, members_of};
@@ -207,6 +210,14 @@ pub trait Consensus: Send + Sync + 'static {
     /// Calls the leader's [`LeaderCalls`]; on the leader itself this is a local call.
     async fn call_leader(&self, request: Bytes, deadline: Instant) -> Result<Bytes, ReadError>;
 
+    /// Calls the [`MemberCalls`] of another member. Certain only in so far as an answer came.
+    async fn call_member(
+        &self,
+        member: u64,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, ReadError>;
+
     /// What this member knows now. Cheap.
     fn status(&self) -> Status;
 
@@ -230,6 +241,19 @@ pub trait Consensus: Send + Sync + 'static {
 pub trait LeaderCalls: Send + Sync + 'static {
     /// Answers `request`, both in the caller's own encoding.
     async fn call(&self, request: Bytes) -> Result<Bytes, ReadError>;
+}
+
+/// Answers other members' calls that need no leader and change nothing.
+#[async_trait]
+pub trait MemberCalls: Send + Sync + 'static {
+    /// Answers `request`, both in the caller's own encoding; none to a request that it does not know.
+    async fn call(&self, request: Bytes) -> Option<Bytes>;
+}
+
+/// Knows which members have left the cluster for good, from the state that this member has applied.
+pub trait Roster: Send + Sync + 'static {
+    /// True only for a member that was one and is none any more; its id never comes back.
+    fn is_removed(&self, id: u64) -> bool;
 }
 
 /// The applied part of the log, with its membership: what a member starts from.

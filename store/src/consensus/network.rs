@@ -28,6 +28,7 @@ use super::snapshot::{Outgoing, SnapshotData};
 use super::types::{RaftLogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Vote, ours};
 use super::wire::{self, WireError};
 use super::{AppliedState, Member, codec};
+use crate::failpoint;
 
 /// Snapshot messages read ahead of the wire. When it is full, reading waits.
 const SNAPSHOT_AHEAD: usize = 8;
@@ -89,6 +90,7 @@ impl Network {
     /// A failed call as openraft sees it: one that could not be delivered makes it wait before the next.
     fn failed(&self, status: &Status) -> RPCError<TypeConfig> {
         self.peers.rotate(self.target, self.lane);
+        self.peers.heed(status);
         match status.code() {
             tonic::Code::Unavailable | tonic::Code::FailedPrecondition => {
                 Unreachable::new(status).into()
@@ -154,6 +156,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
             .map(|entry| entry.log_id)
             .or(rpc.prev_log_id);
         let request = wire::put_append(rpc).map_err(bad_message)?;
+        failpoint::pause("raftBeforeLeaderSend").await;
         let mut client = self.client()?;
         let response = self.unary(&option, client.append(request)).await?;
         Ok(
@@ -193,6 +196,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
             let input = input.inspect(move |request| {
                 seen.store(request.vote.leader_id.term, Ordering::Relaxed);
             });
+            let input = failpoint::each("raftBeforeLeaderSend", input);
             // Ends the stream at the first message that cannot be written; openraft then starts anew.
             let requests = input.map(wire::put_append).take_while(|request| {
                 if let Err(error) = request {

@@ -17,14 +17,15 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::applied::Applied;
+use super::apply_thread::ApplyThread;
 use super::peer_server::{self, PeerService};
 use super::peers::{Lane, PeerClient, Peers};
 use super::reads::ReadWaiter;
 use super::state_machine::StateMachineAdapter;
 use super::types::{RaftLogId, TypeConfig, ours};
 use super::{
-    Consensus, ConsensusConfig, Fatal, FatalSignal, LeaderCalls, Member, MembershipChange,
-    MembershipError, ProposeError, ReadError, Status, membership,
+    Consensus, ConsensusConfig, Fatal, FatalSignal, LeaderCalls, Member, MemberCalls,
+    MembershipChange, MembershipError, ProposeError, ReadError, Roster, Status, membership,
 };
 use crate::log::Log;
 
@@ -34,11 +35,25 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// openraft, with our types.
 pub(super) type RaftNode = Raft<TypeConfig, StateMachineAdapter>;
 
-/// A member of the cluster, running. See [`super::start`].
+/// A member of the cluster, running. See [`super::start`]. Dropped, it ends as [`RaftConsensus::halt`] says.
 pub struct RaftConsensus {
     pub(super) node: Arc<Node>,
-    /// Ended one after the other by [`RaftConsensus::shutdown`].
-    pub(super) apply_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    // None once they have ended.
+    pub(super) threads: Mutex<Option<Threads>>,
+}
+
+/// The threads that own files. Dropping them ends one after the other: the state machine, which waits
+/// for the log, and then the log.
+pub(super) struct Threads {
+    pub(super) apply: Option<ApplyThread>,
+    pub(super) log: Log,
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.apply = None;
+        self.log.close();
+    }
 }
 
 /// What calls from inside and from peers share.
@@ -49,6 +64,10 @@ pub(super) struct Node {
     pub(super) peers: Arc<Peers>,
     pub(super) applied: Arc<Applied>,
     pub(super) leader_calls: OnceLock<Arc<dyn LeaderCalls>>,
+    pub(super) member_calls: OnceLock<Arc<dyn MemberCalls>>,
+    pub(super) roster: OnceLock<Arc<dyn Roster>>,
+    /// Cancelled once this member knows that it was removed from its cluster.
+    pub(super) removed: CancellationToken,
     pub(super) reads: mpsc::Sender<ReadWaiter>,
     pub(super) status: watch::Sender<Status>,
     pub(super) contact: LeaderContact,
@@ -153,6 +172,13 @@ impl Node {
         committed.saturating_sub(self.applied.index())
     }
 
+    /// True if this member has applied the removal of `id`.
+    pub(super) fn is_removed(&self, id: u64) -> bool {
+        self.roster
+            .get()
+            .is_some_and(|roster| roster.is_removed(id))
+    }
+
     /// A client of another member, for calls on behalf of clients.
     pub(super) fn peer(&self, id: u64) -> Option<PeerClient> {
         let metrics = self.raft.metrics();
@@ -210,6 +236,27 @@ impl RaftConsensus {
         }
     }
 
+    /// Who answers other members' calls that need no leader. To be set once; until then they get no answer.
+    pub fn set_member_calls(&self, calls: Arc<dyn MemberCalls>) {
+        if self.node.member_calls.set(calls).is_err() {
+            tracing::warn!("member calls are set already; the first ones stay");
+        }
+    }
+
+    /// Who knows which members were removed. To be set once, before the peers' calls are served: calls of
+    /// those members are refused, and this member learns of its own removal.
+    pub fn set_roster(&self, roster: Arc<dyn Roster>) {
+        if self.node.roster.set(roster).is_err() {
+            tracing::warn!("the roster is set already; the first one stays");
+        }
+    }
+
+    /// Cancelled once this member knows that it was removed from its cluster, by its own log or by
+    /// another member's word. It can do nothing any more; its process should end.
+    pub fn removed(&self) -> CancellationToken {
+        self.node.removed.clone()
+    }
+
     /// Tells when and why this member cannot go on. The process must then end without answering
     /// anybody any more.
     pub fn fatal(&self) -> FatalSignal {
@@ -223,16 +270,9 @@ impl RaftConsensus {
         if let Err(error) = self.node.raft.shutdown().await {
             tracing::warn!(error = %error, "openraft did not end in order");
         }
-        let thread = self.apply_thread.lock().take();
-        let (applied, log) = (self.node.applied.clone(), self.node.log.clone());
-        let ended = tokio::task::spawn_blocking(move || {
-            applied.close();
-            if let Some(thread) = thread {
-                // A panic there was reported where it happened.
-                let _ = thread.join();
-            }
-            log.close();
-        });
+        self.node.applied.close();
+        let threads = self.threads.lock().take();
+        let ended = tokio::task::spawn_blocking(move || drop(threads));
         match tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -242,6 +282,22 @@ impl RaftConsensus {
                 tracing::warn!("the state machine or the log still runs after the shutdown timeout")
             }
         }
+    }
+
+    /// Ends this member at once, for callers that cannot wait for [`RaftConsensus::shutdown`]: what is
+    /// queued is given up, the state is flushed, and its files and those of the log are closed when this
+    /// returns. Blocks. Does nothing on a member that has ended.
+    pub fn halt(&self) {
+        self.node.stop.cancel();
+        self.node.applied.close();
+        let threads = self.threads.lock().take();
+        drop(threads);
+    }
+}
+
+impl Drop for RaftConsensus {
+    fn drop(&mut self) {
+        self.halt();
     }
 }
 
@@ -257,6 +313,15 @@ impl Consensus for RaftConsensus {
 
     async fn call_leader(&self, request: Bytes, deadline: Instant) -> Result<Bytes, ReadError> {
         self.node.call_leader(request, deadline).await
+    }
+
+    async fn call_member(
+        &self,
+        member: u64,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, ReadError> {
+        self.node.call_member(member, request, deadline).await
     }
 
     fn status(&self) -> Status {

@@ -14,19 +14,18 @@ use tonic::{Request, Response, Status, Streaming};
 use super::network::manifest_meta;
 use super::node::{Leader, Node};
 use super::peer_proto::{self as proto, peer_server, snapshot_message::Message};
-use super::peers::{CLUSTER_HEADER, TARGET_HEADER};
+use super::peers::{CLUSTER_HEADER, SOURCE_HEADER, TARGET_HEADER};
+use super::removal::removed_status;
 use super::snapshot::{Incoming, SnapshotData, StagedDir};
 use super::types::{Snapshot, SnapshotMeta, Vote};
 use super::{ReadError, wire};
+use crate::failpoint;
 
 /// The service, with its door.
 pub type PeerService = InterceptedService<peer_server::PeerServer<Handler>, Door>;
 
 pub(super) fn service(node: Arc<Node>) -> PeerService {
-    let door = Door {
-        cluster: node.config.cluster_id,
-        this: node.config.member_id,
-    };
+    let door = Door { node: node.clone() };
     let bytes_max = message_bytes_max(node.config.max_request_bytes);
     let server = peer_server::PeerServer::new(Handler { node })
         .max_decoding_message_size(bytes_max)
@@ -40,21 +39,27 @@ pub(super) fn message_bytes_max(request_bytes_max: usize) -> usize {
 }
 
 /// Lets in only what is meant for this member.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Door {
-    cluster: u64,
-    this: u64,
+    node: Arc<Node>,
 }
 
 impl Interceptor for Door {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let named =
             |header| -> Option<u64> { request.metadata().get(header)?.to_str().ok()?.parse().ok() };
-        if named(CLUSTER_HEADER) != Some(self.cluster) {
+        let config = &self.node.config;
+        let cluster = named(CLUSTER_HEADER);
+        // Members of a cluster that this one has been forced out of belong to it no more.
+        let is_left_behind = cluster.is_some_and(|id| config.former_cluster_ids.contains(&id));
+        if cluster != Some(config.cluster_id) && !is_left_behind {
             return Err(Status::failed_precondition("cluster ID mismatch"));
         }
-        if named(TARGET_HEADER) != Some(self.this) {
+        if named(TARGET_HEADER) != Some(config.member_id) {
             return Err(Status::failed_precondition("member ID mismatch"));
+        }
+        if is_left_behind || named(SOURCE_HEADER).is_some_and(|id| self.node.is_removed(id)) {
+            return Err(removed_status());
         }
         Ok(request)
     }
@@ -98,6 +103,7 @@ impl peer_server::Peer for Handler {
             Err(StreamAppendError::Conflict(denied)) => self.node.raise_lost(*denied),
             Err(StreamAppendError::HigherVote(_)) => {}
         }
+        failpoint::pause("raftBeforeFollowerSend").await;
         Ok(Response::new(wire::put_append_result(result)))
     }
 
@@ -129,6 +135,7 @@ impl peer_server::Peer for Handler {
         let results = self.node.raft.stream_append(requests);
         let node = self.node.clone();
         let stop = self.node.stop.clone();
+        let results = failpoint::each("raftBeforeFollowerSend", results);
         let responses = results.map(move |result| {
             let _alive = &alive;
             let result = result.map_err(ended)?;
@@ -189,6 +196,15 @@ impl peer_server::Peer for Handler {
         Ok(Response::new(wire::put_transfer_response(response)))
     }
 
+    async fn greet(&self, _request: Request<proto::GreetRequest>) -> Answer<proto::GreetResponse> {
+        let leader = match self.node.leader() {
+            Leader::This => self.node.config.member_id,
+            Leader::Other(id) => id,
+            Leader::Unknown => 0,
+        };
+        Ok(Response::new(proto::GreetResponse { leader }))
+    }
+
     async fn elect(&self, _request: Request<proto::ElectRequest>) -> Answer<proto::ElectResponse> {
         self.node.raft.trigger().elect(false).await.map_err(ended)?;
         Ok(Response::new(proto::ElectResponse {}))
@@ -233,6 +249,21 @@ impl peer_server::Peer for Handler {
                 Ok(Response::new(proto::CallLeaderResponse::default()))
             }
         }
+    }
+
+    async fn call_member(
+        &self,
+        request: Request<proto::CallMemberRequest>,
+    ) -> Answer<proto::CallMemberResponse> {
+        let request = request.into_inner().request;
+        let reply = match self.node.member_calls.get() {
+            Some(calls) => calls.call(request).await,
+            None => None,
+        };
+        Ok(Response::new(proto::CallMemberResponse {
+            answered: reply.is_some(),
+            reply: reply.unwrap_or_default(),
+        }))
     }
 
     async fn change_membership(

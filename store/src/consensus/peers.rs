@@ -6,15 +6,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use super::PeerTls;
 use super::peer_proto::peer_client;
+use super::peer_server::message_bytes_max;
+use super::removal::says_removed;
 use super::types::RaftLogId;
+use super::{ConsensusConfig, PeerTls};
 
 /// Names the cluster that a call is for.
 pub(super) const CLUSTER_HEADER: &str = "x-keelson-cluster";
@@ -89,22 +92,27 @@ pub(super) struct Peers {
     connections: Mutex<HashMap<(u64, Lane), Connection>>,
     /// What each member has said to have of this leader's log: the term and the last index.
     matched: Mutex<HashMap<u64, (u64, u64)>>,
+    /// Cancelled when a member says that this one was removed.
+    removed: CancellationToken,
 }
 
 impl Peers {
-    pub(super) fn new(
-        cluster: u64,
-        this: u64,
-        tls: Option<PeerTls>,
-        message_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(config: &ConsensusConfig, removed: CancellationToken) -> Self {
         Self {
-            cluster,
-            this,
-            tls,
-            message_bytes_max,
+            cluster: config.cluster_id,
+            this: config.member_id,
+            tls: config.peer_tls.clone(),
+            message_bytes_max: message_bytes_max(config.max_request_bytes),
             connections: Mutex::default(),
             matched: Mutex::default(),
+            removed,
+        }
+    }
+
+    /// Looks at a call's failure for the one word that ends this member, as it ends one of etcd.
+    pub(super) fn heed(&self, status: &Status) {
+        if says_removed(status) {
+            self.removed.cancel();
         }
     }
 

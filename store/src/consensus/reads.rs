@@ -112,6 +112,25 @@ impl Node {
         }
     }
 
+    pub(super) async fn call_member(
+        &self,
+        member: u64,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, ReadError> {
+        let mut client = self.peer(member).ok_or(ReadError::NoLeader)?;
+        let call = client.call_member(proto::CallMemberRequest { request });
+        let answer = timeout_at(deadline.into(), call).await;
+        let answer = answer
+            .map_err(|_| ReadError::Timeout)?
+            .map_err(|_| ReadError::NoLeader)?
+            .into_inner();
+        match answer.answered {
+            true => Ok(answer.reply),
+            false => Err(ReadError::NoLeader),
+        }
+    }
+
     /// Answers for the leader, if this is it.
     pub(super) async fn answer_as_leader(&self, request: Bytes) -> Result<Bytes, ReadError> {
         if self.leader() != Leader::This {

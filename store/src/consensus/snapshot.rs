@@ -241,8 +241,9 @@ impl Incoming {
             let text = format!("the snapshot ended within {}", file.name);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
+        failpoint::hit("raftBeforeSaveSnap")?;
         File::open(self.dir.path())?.sync_all()?;
-        failpoint::hit("consensus::snapshot_staged")?;
+        failpoint::hit("raftAfterSaveSnap")?;
         Ok(self.dir)
     }
 }

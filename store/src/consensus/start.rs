@@ -10,18 +10,18 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::applied::Applied;
 use super::apply_thread::{self, Surroundings};
 use super::log_store::LogStore;
 use super::network::NetworkFactory;
-use super::node::{LeaderContact, Node, RaftConsensus};
-use super::peer_server::message_bytes_max;
+use super::node::{LeaderContact, Node, RaftConsensus, Threads};
 use super::peers::Peers;
 use super::state_machine::StateMachineAdapter;
 use super::{
-    ConsensusConfig, Fatal, FatalSignal, Member, StateMachine, Status, change, membership, reads,
-    snapshot,
+    AppliedState, ConsensusConfig, Fatal, FatalSignal, LogId, Member, StateMachine, Status, change,
+    force, membership, reads, removal, snapshot,
 };
 use crate::log::{self, Log, OpenError};
 
@@ -56,6 +56,11 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Arc<RaftConsensus>, StartError> {
     let (raft_config, log) = prepare(&config).await?;
+    // From here on every way out ends them, also when the caller gives up waiting.
+    let mut threads = Threads {
+        apply: None,
+        log: log.clone(),
+    };
     let fatal = FatalSignal::default();
     let applied = Arc::new(Applied::default());
     let flush_due = Arc::new(Notify::new());
@@ -70,14 +75,15 @@ pub async fn start(
         flush_entries: config.snapshot_count.max(1),
     };
     let (jobs, state, apply_thread) = apply_thread::spawn(machine, surroundings)?;
+    threads.apply = Some(apply_thread);
+    let forced = match config.force_alone {
+        true => Some(rewrite(&log, &config, &state).await?),
+        false => None,
+    };
     let adapter = StateMachineAdapter::new(jobs, &state)
         .map_err(|error| StartError::Raft(error.to_string()))?;
-    let peers = Arc::new(Peers::new(
-        config.cluster_id,
-        config.member_id,
-        config.peer_tls.clone(),
-        message_bytes_max(config.max_request_bytes),
-    ));
+    let removed = CancellationToken::new();
+    let peers = Arc::new(Peers::new(&config, removed.clone()));
     let network = NetworkFactory {
         peers: peers.clone(),
         staging: config.staging_dir.clone(),
@@ -99,6 +105,9 @@ pub async fn start(
         peers,
         applied,
         leader_calls: OnceLock::new(),
+        member_calls: OnceLock::new(),
+        roster: OnceLock::new(),
+        removed,
         reads,
         status: watch::Sender::new(Status::default()),
         contact: LeaderContact::new(),
@@ -109,10 +118,25 @@ pub async fn start(
     });
     node.status.send_replace(node.status_now());
     spawn_tasks(&node, reads_rx, flush_due, tasks);
+    if let Some(forced) = forced {
+        force::lead(&node, forced).await?;
+    }
     Ok(Arc::new(RaftConsensus {
         node,
-        apply_thread: Mutex::new(Some(apply_thread)),
+        threads: Mutex::new(Some(threads)),
     }))
+}
+
+/// See [`force::rewrite`].
+async fn rewrite(
+    log: &Log,
+    config: &ConsensusConfig,
+    state: &AppliedState,
+) -> Result<LogId, StartError> {
+    let (log, config, state) = (log.clone(), config.clone(), state.clone());
+    tokio::task::spawn_blocking(move || force::rewrite(&log, &config, &state))
+        .await
+        .map_err(|error| StartError::Raft(error.to_string()))?
 }
 
 /// Checks the settings and opens what is on disk.
@@ -145,6 +169,7 @@ fn spawn_tasks(
     tasks.spawn_infallible("raft-reads", reads::run(node.clone(), reads));
     tasks.spawn_infallible("raft-status", run_status(node.clone()));
     tasks.spawn_infallible("raft-flush", run_flush(node.clone(), flush_due));
+    tasks.spawn_infallible("raft-removal", removal::run(node.clone()));
     tasks.spawn_infallible("raft-membership", change::run_finisher(node.clone()));
     if let Some(members) = &node.config.initial_members {
         tasks.spawn_infallible("raft-begin", begin(node.clone(), members.clone()));

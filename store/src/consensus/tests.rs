@@ -4,6 +4,8 @@
 //! itself, in its own tests.
 
 mod cluster;
+mod door;
+mod history;
 mod machine;
 mod suite;
 
@@ -14,11 +16,10 @@ use bytes::Bytes;
 
 use self::cluster::{Cluster, eventually, soon};
 use self::machine::TestMachine;
-use super::peers::{Lane, Peers};
+use super::start;
 use super::{
     Consensus, ConsensusConfig, Member, MembershipChange, MembershipError, ProposeError, StartError,
 };
-use super::{peer_proto, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_member_keeps_everything_over_a_restart() {
@@ -434,37 +435,6 @@ async fn eventually_added(cluster: &Cluster, nth: usize, member: Member) -> Vec<
             other => return other.unwrap(),
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_for_another_cluster_or_member_are_refused() {
-    let mut cluster = Cluster::new(1, |_| {}).await;
-    cluster.leader().await;
-    let member = cluster.places[0].member.clone();
-    for (cluster_id, target) in [(cluster.id + 1, member.id), (cluster.id, member.id + 1)] {
-        let peers = Peers::new(cluster_id, 99, None, 1 << 20);
-        let mut client = peers
-            .client(target, &member.peer_urls, Lane::Forward)
-            .unwrap();
-        let status = client.elect(peer_proto::ElectRequest {}).await.unwrap_err();
-        assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-    }
-    let peers = Peers::new(cluster.id, 99, None, 1 << 20);
-    let mut client = peers
-        .client(member.id, &member.peer_urls, Lane::Forward)
-        .unwrap();
-    client.elect(peer_proto::ElectRequest {}).await.unwrap();
-    assert!(
-        peers
-            .client(
-                member.id,
-                &["https://127.0.0.1:1".to_owned()],
-                Lane::Forward
-            )
-            .is_err()
-    );
-    assert!(peers.client(member.id, &[], Lane::Forward).is_err());
-    cluster.stop_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -166,6 +166,10 @@ pub trait Engine: Reader + Send + Sync + 'static {
 
     /// How much it holds.
     fn sizes(&self) -> Result<Sizes>;
+
+    /// Lets long work end, so that the engine can be closed soon: scans that run or come later fail, and
+    /// what it does in the background is given up. To be called after the last flush.
+    fn stop(&self) {}
 }
 
 /// Opens engines. A value, so that tests choose the engine without a setting in production code.

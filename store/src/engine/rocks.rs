@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rocksdb::{
@@ -59,6 +60,7 @@ impl Opener for RocksOptions {
 /// See the module.
 pub struct RocksEngine {
     db: DB,
+    is_stopping: AtomicBool,
 }
 
 impl RocksEngine {
@@ -92,7 +94,8 @@ impl RocksEngine {
         // RocksDB opens the family `default` by itself; nothing is ever written there.
         let db =
             DB::open_cf_descriptors(&db, dir, families).map_err(EngineError::at("rocks::open"))?;
-        Ok(Self { db })
+        let is_stopping = AtomicBool::new(false);
+        Ok(Self { db, is_stopping })
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily> {
@@ -140,6 +143,7 @@ fn read_options(span: Span<'_>) -> ReadOptions {
 /// asked before the scan counts as complete.
 fn walk(
     mut iterator: DBRawIterator<'_>,
+    is_stopping: &AtomicBool,
     direction: Direction,
     visit: &mut Visit<'_>,
 ) -> Result<()> {
@@ -148,6 +152,10 @@ fn walk(
         Direction::Backward => iterator.seek_to_last(),
     }
     while let Some((key, value)) = iterator.item() {
+        if is_stopping.load(Ordering::Relaxed) {
+            let stopped = anyhow::anyhow!("the engine is being closed");
+            return Err(EngineError::at("rocks::scan")(stopped));
+        }
         if let ControlFlow::Break(()) = visit(key, value) {
             return Ok(());
         }
@@ -194,6 +202,7 @@ impl Reader for RocksEngine {
         let family = self.family(family)?;
         walk(
             self.db.raw_iterator_cf_opt(family, read_options(span)),
+            &self.is_stopping,
             direction,
             visit,
         )
@@ -234,6 +243,7 @@ impl Reader for RocksSnapshot<'_> {
         walk(
             self.snapshot
                 .raw_iterator_cf_opt(family, read_options(span)),
+            &self.engine.is_stopping,
             direction,
             visit,
         )
@@ -313,5 +323,11 @@ impl Engine for RocksEngine {
             }
         }
         Ok(Sizes { total_bytes })
+    }
+
+    fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        // Without waiting: dropping the database waits for what runs.
+        self.db.cancel_all_background_work(false);
     }
 }

@@ -169,3 +169,20 @@ fn a_flipped_bit_is_found_before_it_can_answer() {
     });
     assert!(damaged.is_err());
 }
+
+#[test]
+fn an_engine_that_stops_ends_its_scans() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = RocksOptions::default().open(&dir.path().join("e")).unwrap();
+    engine.write(abc()).unwrap();
+    let mut seen = 0;
+    let mut visit = |_: &[u8], _: &[u8]| {
+        seen += 1;
+        engine.stop();
+        ControlFlow::Continue(())
+    };
+    let scanned = engine.scan(Family::Key, Span::ALL, Direction::Forward, &mut visit);
+    assert!(scanned.is_err() && seen == 1);
+    // What is known to be there can still be had.
+    assert!(engine.get(Family::Key, b"a").unwrap().is_some());
+}

@@ -21,6 +21,7 @@ const CLUSTER_VERSION: u8 = 8;
 const AUTH: u8 = 9;
 const USER: u8 = 10;
 const ROLE: u8 = 11;
+const SEAT: u8 = 12;
 
 /// Where the key-value state stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,15 @@ pub struct AlarmRow {
     pub alarm: i32,
     /// Who raised it.
     pub member_id: u64,
+}
+
+/// Whether a member still belongs to the cluster. A seat that was left is never taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// The member is in the last membership applied.
+    Held,
+    /// It was in an earlier one.
+    Left,
 }
 
 /// Where users and roles stand.
@@ -146,6 +156,8 @@ pub enum Row {
     User(User),
     /// A role, by name.
     Role(Role),
+    /// A member's seat, by id.
+    Seat(u64, Seat),
 }
 
 impl Row {
@@ -163,6 +175,7 @@ impl Row {
             Self::Auth(_) => vec![AUTH],
             Self::User(user) => user_key(&user.name),
             Self::Role(role) => role_key(&role.name),
+            Self::Seat(id, _) => with_suffix(SEAT, &id.to_be_bytes()),
         }
     }
 
@@ -199,6 +212,8 @@ impl Row {
             }
             Self::User(user) => out.extend(user.encode_to_vec()),
             Self::Role(role) => out.extend(role.encode_to_vec()),
+            Self::Seat(_, Seat::Held) => out.push(1),
+            Self::Seat(_, Seat::Left) => out.push(2),
         }
         out
     }
@@ -268,6 +283,15 @@ impl Row {
                 let role = Role::decode(body).map_err(|_| Damaged::new("role", "bad role"))?;
                 check_name("role", suffix, &role.name)?;
                 Self::Role(role)
+            }
+            SEAT => {
+                let [id] = numbers(suffix, "seat")?;
+                let seat = match &body[..] {
+                    [1] => Seat::Held,
+                    [2] => Seat::Left,
+                    _ => return Err(Damaged::new("seat", "neither held nor left")),
+                };
+                Self::Seat(id.cast_unsigned(), seat)
             }
             _ => return Err(Damaged::new("sys", "unknown ordinal")),
         };

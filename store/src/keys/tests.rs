@@ -9,7 +9,7 @@ use proto_etcd::mvccpb::KeyValue;
 
 use super::{
     live, rev,
-    sys::{AlarmRow, AuthRow, Gc, Head, LeaseRow, Row},
+    sys::{AlarmRow, AuthRow, Gc, Head, LeaseRow, Row, Seat},
 };
 use crate::consensus::LogId;
 use crate::mvcc::{Live, Revision};
@@ -103,6 +103,8 @@ fn sys_rows_keep_their_bytes() {
         }),
         Row::Member(8, attributes),
         Row::ClusterVersion("3.7.0".into()),
+        Row::Seat(8, Seat::Held),
+        Row::Seat(9, Seat::Left),
     ];
     let text: Vec<_> = rows
         .iter()
@@ -117,6 +119,8 @@ fn sys_rows_keep_their_bytes() {
         06000000010000000000000008 = 01
         070000000000000008 = 010a026d30120a687474703a2f2f613a31
         08 = 01332e372e30
+        0c0000000000000008 = 0101
+        0c0000000000000009 = 0102
     "#]]
     .assert_eq(&text.concat());
     for row in rows {

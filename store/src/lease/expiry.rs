@@ -4,10 +4,10 @@
 //! Must never delete anything itself, and must never propose a revoke or answer a renewal without
 //! having confirmed its leadership after it decided to.
 //! Invariant: a lease never ends before its lifetime has passed since the last renewal that was
-//! answered. A new leader therefore starts every lease afresh, plus the time of an election.
+//! answered. A new leader therefore starts every lease afresh, plus the time of an election; or, where
+//! the log keeps what was left of one since its last renewal, goes on from there.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use proto_etcd::etcdserverpb::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clocks::{Clocks, spread};
 use crate::apply::View;
 use crate::auth::check::own_header;
 use crate::command;
@@ -33,75 +34,39 @@ use crate::limits;
 const CALL_KEEP_ALIVE: u8 = 1;
 /// A question for the time left.
 const CALL_TIME_TO_LIVE: u8 = 2;
+/// Checkpoints are minutes apart: one comes in between a renewal's steps at most once.
+const RENEWAL_TRIES: usize = 3;
 
 /// The leader's clocks of all leases. Cheap to share; silent on a follower.
 pub struct Lessor {
-    view: View,
-    election: Duration,
-    timeout: Duration,
+    pub(super) view: View,
+    pub(super) settings: LessorSettings,
     consensus: OnceLock<Weak<dyn Consensus>>,
-    clocks: Mutex<Clocks>,
+    pub(super) clocks: Mutex<Clocks>,
+    /// Held while checkpoints are proposed or cleared.
+    pub(super) checkpointing: tokio::sync::Mutex<()>,
 }
 
-/// Deadlines; empty unless this member leads.
-#[derive(Default)]
-struct Clocks {
-    /// The term in which this member leads and has taken over all leases.
-    leading: Option<u64>,
-    deadlines: HashMap<i64, Instant>,
-    /// Every lease of `deadlines` once, under its deadline or an earlier one.
-    queue: BinaryHeap<Reverse<(Instant, i64)>>,
-}
-
-impl Clocks {
-    fn start(&mut self, id: i64, deadline: Instant) {
-        if self.deadlines.insert(id, deadline).is_none() {
-            self.queue.push(Reverse((deadline, id)));
-        }
-    }
-
-    /// Takes leases whose deadline has passed. They stay known until the revoke is through, so that
-    /// a renewal that comes too late is told so.
-    fn take_expired(&mut self, now: Instant, max: usize) -> Vec<i64> {
-        let mut expired = Vec::new();
-        while expired.len() < max {
-            let Some(Reverse((due, id))) = self.queue.peek().copied() else {
-                break;
-            };
-            if due > now {
-                break;
-            }
-            self.queue.pop();
-            match self.deadlines.get(&id) {
-                Some(deadline) if *deadline > now => self.queue.push(Reverse((*deadline, id))),
-                Some(_) => expired.push(id),
-                None => {}
-            }
-        }
-        expired
-    }
-
-    fn forget(&mut self, id: i64) {
-        self.deadlines.remove(&id);
-    }
-
-    /// Puts back what could not be revoked, to be tried at the next tick.
-    fn put_back(&mut self, id: i64) {
-        if let Some(deadline) = self.deadlines.get(&id) {
-            self.queue.push(Reverse((*deadline, id)));
-        }
-    }
+/// What a lessor must know.
+#[derive(Clone, Copy, Debug)]
+pub struct LessorSettings {
+    /// `--election-timeout`: nobody else leads before it has passed since this member last confirmed.
+    pub election: Duration,
+    /// Bounds each question to the other members.
+    pub timeout: Duration,
+    /// How often what is left of a lease is kept in the log; none keeps nothing.
+    pub checkpoint_every: Option<Duration>,
 }
 
 impl Lessor {
-    /// Clocks for the leases of `view`. `timeout` bounds each question to the other members.
-    pub fn new(view: View, election: Duration, timeout: Duration) -> Arc<Self> {
+    /// Clocks for the leases of `view`.
+    pub fn new(view: View, settings: LessorSettings) -> Arc<Self> {
         Arc::new(Self {
             view,
-            election,
-            timeout,
+            settings,
             consensus: OnceLock::new(),
             clocks: Mutex::default(),
+            checkpointing: tokio::sync::Mutex::default(),
         })
     }
 
@@ -135,14 +100,14 @@ impl Lessor {
         let mut call = BytesMut::with_capacity(1 + request.encoded_len());
         call.put_u8(kind);
         request.encode(&mut call).map_err(|_| ReadError::Stopped)?;
-        let deadline = std::time::Instant::now() + self.timeout;
+        let deadline = std::time::Instant::now() + self.settings.timeout;
         consensus
             .call_leader(call.freeze(), deadline)
             .await
             .map_err(crate::read::timed_out)
     }
 
-    fn consensus(&self) -> Result<Arc<dyn Consensus>, ReadError> {
+    pub(super) fn consensus(&self) -> Result<Arc<dyn Consensus>, ReadError> {
         self.consensus
             .get()
             .and_then(Weak::upgrade)
@@ -151,9 +116,9 @@ impl Lessor {
 
     /// Confirms that this member led in `term` after the call began, and that everything committed
     /// before is applied here.
-    async fn confirm(&self, term: u64) -> Result<(), ReadError> {
+    pub(super) async fn confirm(&self, term: u64) -> Result<(), ReadError> {
         let consensus = self.consensus()?;
-        let deadline = std::time::Instant::now() + self.timeout;
+        let deadline = std::time::Instant::now() + self.settings.timeout;
         consensus.read_index(deadline).await?;
         let status = consensus.status();
         if status.is_leader() && status.term == term {
@@ -170,24 +135,35 @@ impl Lessor {
     async fn renew(&self, id: i64) -> Result<i64, ReadError> {
         let term = self.leading_term()?;
         self.confirm(term).await?;
-        let Some(lease) = self.view.lease(id) else {
-            return Ok(0);
-        };
+        for _ in 0..RENEWAL_TRIES {
+            self.clear_checkpoint(id, term).await?;
+            if let Some(ttl) = self.try_renew(id, term)? {
+                return Ok(ttl);
+            }
+        }
+        Err(ReadError::NoLeader)
+    }
+
+    /// None if a checkpoint of the lease came in between.
+    fn try_renew(&self, id: i64, term: u64) -> Result<Option<i64>, ReadError> {
         let mut clocks = self.clocks.lock();
+        let Some((granted, kept)) = self.view.lease_ttls(id) else {
+            return Ok(Some(0));
+        };
         if clocks.leading != Some(term) {
             return Err(ReadError::NoLeader);
         }
-        let now = Instant::now();
-        if clocks
-            .deadlines
-            .get(&id)
-            .is_some_and(|deadline| *deadline <= now)
-        {
-            // Its revoke is on its way and must not be outrun.
-            return Ok(0);
+        if kept > 0 || clocks.in_doubt.contains(&id) {
+            return Ok(None);
         }
-        clocks.start(id, now + seconds(lease.granted_ttl));
-        Ok(lease.granted_ttl)
+        let now = Instant::now();
+        if clocks.ends.get(id).is_some_and(|end| end <= now) {
+            // Its revoke is on its way and must not be outrun.
+            return Ok(Some(0));
+        }
+        let end = now + seconds(granted);
+        clocks.start(id, now, end, self.settings.checkpoint_every);
+        Ok(Some(granted))
     }
 
     async fn remaining(&self, id: i64, keys: bool) -> Result<LeaseTimeToLiveResponse, ReadError> {
@@ -201,9 +177,9 @@ impl Lessor {
             });
         };
         let now = Instant::now();
-        let deadline = self.clocks.lock().deadlines.get(&id).copied();
-        let left = deadline.map_or(seconds(lease.granted_ttl), |deadline| {
-            deadline.saturating_duration_since(now)
+        let end = self.clocks.lock().ends.get(id);
+        let left = end.map_or(seconds(lease.granted_ttl), |end| {
+            end.saturating_duration_since(now)
         });
         Ok(LeaseTimeToLiveResponse {
             id,
@@ -221,11 +197,18 @@ impl Lessor {
             leading: Some(term),
             ..Clocks::default()
         };
-        for (id, granted, remaining) in self.view.lease_times() {
-            let left = if remaining > 0 { remaining } else { granted };
-            clocks.start(id, now + seconds(left) + self.election);
+        let times = self.view.lease_times().into_iter();
+        let mut ends: Vec<(Instant, i64)> = times
+            .map(|(id, granted, remaining)| {
+                let left = if remaining > 0 { remaining } else { granted };
+                (now + seconds(left) + self.settings.election, id)
+            })
+            .collect();
+        spread(&mut ends, limits::LEASE_ENDS_PER_SECOND_AFTER_PROMOTION);
+        for (end, id) in ends {
+            clocks.start(id, now, end, self.settings.checkpoint_every);
         }
-        let leases = clocks.deadlines.len();
+        let leases = clocks.len();
         *self.clocks.lock() = clocks;
         tracing::info!(term, leases, "leads, and keeps the time of all leases");
     }
@@ -243,13 +226,14 @@ impl Lessor {
             return;
         }
         for (id, granted, _) in &leases {
-            if !clocks.deadlines.contains_key(id) {
-                clocks.start(*id, now + seconds(*granted));
+            if clocks.ends.get(*id).is_none() {
+                let end = now + seconds(*granted);
+                clocks.start(*id, now, end, self.settings.checkpoint_every);
             }
         }
-        if clocks.deadlines.len() > leases.len() {
+        if clocks.len() > leases.len() {
             let ids: HashSet<i64> = leases.into_iter().map(|(id, ..)| id).collect();
-            clocks.deadlines.retain(|id, _| ids.contains(id));
+            clocks.retain(|id| ids.contains(&id));
         }
     }
 
@@ -261,20 +245,22 @@ impl Lessor {
         if has_news {
             self.adopt();
         }
+        self.tick_checkpoints(term).await;
         let expired = self
             .clocks
             .lock()
-            .take_expired(Instant::now(), limits::LEASE_REVOKES_PER_TICK_MAX);
+            .ends
+            .take(Instant::now(), limits::LEASE_REVOKES_PER_TICK_MAX);
         if expired.is_empty() {
             return;
         }
         // Nobody else can lead before an election timeout has passed since the confirmation began, so a
         // revoke that is proposed within half of it cannot reach a later leader, at which the lease may
         // have been renewed.
-        let deadline = std::time::Instant::now() + self.election / 2;
+        let deadline = std::time::Instant::now() + self.settings.election / 2;
         if self.confirm(term).await.is_err() {
             let mut clocks = self.clocks.lock();
-            expired.into_iter().for_each(|id| clocks.put_back(id));
+            expired.into_iter().for_each(|id| clocks.ends.put_back(id));
             return;
         }
         futures::stream::iter(expired)
@@ -302,7 +288,7 @@ impl Lessor {
             }
             Err(error) => {
                 tracing::warn!(lease_id = format!("{id:x}"), error = %error, "expired lease not revoked yet");
-                self.clocks.lock().put_back(id);
+                self.clocks.lock().ends.put_back(id);
             }
         }
     }
@@ -381,43 +367,6 @@ impl LeaderCalls for Lessor {
     }
 }
 
-fn seconds(ttl: i64) -> Duration {
+pub(super) fn seconds(ttl: i64) -> Duration {
     Duration::from_secs(ttl.max(0).unsigned_abs())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::Clocks;
-
-    #[test]
-    fn a_renewed_lease_expires_at_its_new_time() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut clocks = Clocks::default();
-        clocks.start(1, at(10));
-        clocks.start(2, at(20));
-        clocks.start(1, at(30));
-        assert!(clocks.take_expired(at(15), 10).is_empty());
-        assert_eq!(clocks.take_expired(at(25), 10), [2]);
-        // Not twice, until it is put back.
-        assert!(clocks.take_expired(at(25), 10).is_empty());
-        clocks.put_back(2);
-        assert_eq!(clocks.take_expired(at(25), 10), [2]);
-        clocks.forget(2);
-        clocks.put_back(2);
-        assert_eq!(clocks.take_expired(at(40), 10), [1]);
-    }
-
-    #[test]
-    fn so_many_at_once() {
-        let now = Instant::now();
-        let mut clocks = Clocks::default();
-        (0..10).for_each(|id| clocks.start(id, now));
-        assert_eq!(clocks.take_expired(now, 4).len(), 4);
-        assert_eq!(clocks.take_expired(now, 10).len(), 6);
-    }
 }

@@ -1,7 +1,10 @@
 //! Leases: keys that live as long as somebody renews.
 //!
-//! `table` is the replicated part and knows no clock; `expiry` is the leader's clocks.
+//! `table` is the replicated part and knows no clock; `clocks` are the leader's timers, and `expiry` and
+//! `checkpoint` act on them.
 
+mod checkpoint;
+mod clocks;
 pub mod expiry;
 pub mod table;
 

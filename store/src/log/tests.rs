@@ -580,7 +580,7 @@ fn run_child(dir: &Path, failpoints: &str) -> (u64, Option<i32>) {
             "--nocapture",
         ])
         .env(CHILD_DIR, dir)
-        .env("KEELSON_FAILPOINTS", failpoints)
+        .env("GOFAIL_FAILPOINTS", failpoints)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -600,19 +600,19 @@ fn survives_death_at_every_step() {
         return;
     }
     let places = [
-        "before_write",
-        "after_write",
-        "after_sync",
-        "segment_written",
-        "segment_synced",
-        "segment_renamed",
+        "raftBeforeSave",
+        "log::after_write",
+        "raftAfterSave",
+        "log::segment_written",
+        "log::segment_synced",
+        "log::segment_renamed",
     ];
     for place in places {
-        for (action, code) in [("abort", None), ("error", Some(3))] {
+        for (action, code) in [("panic", None), ("return", Some(3))] {
             let dir = tempfile::tempdir().unwrap();
             // Opening makes the first segment, so that the later ones are the ones to die in.
-            let nth = if place.starts_with("segment") { 3 } else { 12 };
-            let failpoints = format!("log::{place}={action}@{nth}");
+            let before = if place.contains("segment") { 2 } else { 11 };
+            let failpoints = format!("{place}={before}*off->{action}");
             let (acked, ended) = run_child(dir.path(), &failpoints);
             assert_eq!(ended, code, "{failpoints}");
             assert!(acked > 0, "{failpoints}");

@@ -117,6 +117,10 @@ fn run(shared: &Shared, mut disk: Disk) {
                 }
                 // Only now: until the purge is on disk the files are still needed.
                 disk.remove_purged();
+                let is_purge = ops.iter().any(|(_, op)| matches!(op, Op::Purge(_)));
+                if is_purge && let Err(error) = failpoint::hit("raftAfterWALRelease") {
+                    return poison(shared, &error.to_string(), Vec::new());
+                }
             }
             Err(error) => {
                 tracing::error!(error = %error, dir = %disk.dir.display(), "the raft log cannot be written");
@@ -222,6 +226,7 @@ pub(super) struct Written {
 impl Disk {
     /// Writes one group and makes it durable, in a new segment if it does not fit.
     fn write(&mut self, batch: &Batch) -> io::Result<Written> {
+        failpoint::hit("raftBeforeSave")?;
         let mut group = GroupBuilder::new();
         encode(&mut group, &batch.ops);
         let fits = self.end + group.total() as u64 <= self.segment_bytes;
@@ -233,6 +238,7 @@ impl Disk {
             encode(&mut first, &batch.ops);
             self.roll(first, batch.committed)?
         };
+        failpoint::hit("raftAfterSave")?;
         for (_, op) in &batch.ops {
             self.note(op);
         }
@@ -251,11 +257,9 @@ impl Disk {
         let file = current.file.clone();
         let header = self.group_header(current.epoch, self.checksum, committed);
         let (bytes, checksum, placed) = group.finish(header, self.end);
-        failpoint::hit("log::before_write")?;
         file.write_all_at(&bytes, self.end)?;
         failpoint::hit("log::after_write")?;
         file.sync_data()?;
-        failpoint::hit("log::after_sync")?;
         let offset = self.end;
         self.end += bytes.len() as u64;
         self.checksum = checksum;

@@ -145,7 +145,10 @@ impl Session {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => self.create(create).await,
             Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id),
-            Some(RequestUnion::ProgressRequest(_)) => self.hub.request_progress(),
+            Some(RequestUnion::ProgressRequest(_)) => {
+                crate::failpoint::pause("beforeProgressIfSync").await;
+                self.hub.request_progress();
+            }
             // A request that says nothing does not end the stream.
             None => {}
         }

@@ -1,14 +1,18 @@
 //! `keelson store`, and a link named `etcd`: from a command line to an exit code.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::notify;
-use super::store::Store;
+use super::store::{RunError, Store};
 use crate::config::{self, Config, ConfigError, Invocation, Logging};
 use crate::logging;
+
+/// How long threads may take to end after the member has.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a member until SIGTERM or SIGINT. `args` are those behind the program's name. Exit codes are
 /// etcd's: 0 after an orderly end, 2 for a command line that cannot be read, 1 for anything else.
@@ -51,6 +55,10 @@ pub fn main_store(args: Vec<String>) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    if let Err(error) = crate::failpoint::serve() {
+        tracing::error!(error = %error, "cannot listen for failpoint orders");
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("store")
@@ -63,14 +71,28 @@ pub fn main_store(args: Vec<String>) -> ExitCode {
         }
     };
     let code = runtime.block_on(run(config));
-    // Whatever still blocks a thread is read-only by now: state and log are closed.
-    runtime.shutdown_background();
+    end_threads(runtime);
     code
 }
 
 /// Those that etcd runs on without being asked twice.
 fn is_supported(arch: &str) -> bool {
     matches!(arch, "amd64" | "arm64" | "ppc64le" | "s390x")
+}
+
+/// Waits for every thread of the runtime: a read that one of them still does keeps RocksDB open, and
+/// RocksDB must be closed before this process runs its destructors. A thread that a dead disk holds up
+/// leaves only an end without them; whatever was acknowledged is in the raft log.
+fn end_threads(runtime: tokio::runtime::Runtime) {
+    let started = Instant::now();
+    runtime.shutdown_timeout(END_TIMEOUT);
+    if started.elapsed() >= END_TIMEOUT {
+        tracing::error!(
+            "a thread still reads the disk after the shutdown timeout: ending without it"
+        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -115,6 +137,12 @@ async fn run(config: Config) -> ExitCode {
         };
         match ended {
             Ok(()) => ExitCode::SUCCESS,
+            // Nothing failed, and a supervisor that starts the member again would not help.
+            Err(error @ RunError::Removed) => {
+                tracing::warn!(error = %error, "server error");
+                tracing::warn!("data-dir used by this member must be removed");
+                ExitCode::SUCCESS
+            }
             Err(error) => {
                 tracing::error!(error = %base::report(&error), "the member ended");
                 ExitCode::FAILURE

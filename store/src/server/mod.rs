@@ -4,6 +4,7 @@
 mod announce;
 mod command;
 mod compactor;
+mod corruption;
 mod discovery;
 pub(crate) mod founding;
 mod handshake;
@@ -13,10 +14,14 @@ mod listen;
 mod memory;
 mod notify;
 mod publish;
+mod recover;
 mod serve;
 mod settings;
 mod start;
 mod store;
+
+#[cfg(test)]
+mod tests;
 
 pub use command::main_store;
 pub use discovery::DiscoveryError;

@@ -1,6 +1,7 @@
 //! From the settings to what each part of a member takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::founding;
 use super::listen::{Bound, Listeners};
@@ -10,6 +11,7 @@ use crate::auth::{Passwords, Provider};
 use crate::config::{Config, Url};
 use crate::consensus::{ConsensusConfig, PeerTls};
 use crate::data_dir::{DataDir, Identity};
+use crate::lease::expiry::LessorSettings;
 use crate::limits;
 use crate::rpc::{Authenticator, Limits};
 use crate::tls::{self, ClientTls, ServerTls};
@@ -43,6 +45,7 @@ pub(super) fn consensus_config(
     ConsensusConfig {
         member_id: identity.member_id,
         cluster_id: identity.cluster_id,
+        former_cluster_ids: identity.former_cluster_ids.clone(),
         dir: dir.log().to_path_buf(),
         staging_dir: dir.staging(),
         heartbeat_ms: config.heartbeat_ms,
@@ -53,10 +56,21 @@ pub(super) fn consensus_config(
             connector: client.connector(),
         }),
         initial_members: founding::initial_members(identity),
+        force_alone: false,
         max_request_bytes: config.max_request_bytes,
         strict_reconfig_check: config.strict_reconfig_check,
         learners_max: config.max_learners,
         pre_vote: config.pre_vote,
+    }
+}
+
+/// The clocks of leases.
+pub(super) fn lessor_settings(config: &Config) -> LessorSettings {
+    let is_checkpointed = config.gates.lease_checkpoint;
+    LessorSettings {
+        election: Duration::from_millis(config.election_ms),
+        timeout: config.request_timeout(),
+        checkpoint_every: is_checkpointed.then_some(config.lease_checkpoint_interval),
     }
 }
 

@@ -74,6 +74,18 @@ pub enum StartError {
     /// `--initial-cluster` and the running cluster differ.
     #[error("error validating peerURLs: {0}")]
     JoinMismatch(String),
+    /// `--force-new-cluster` where nothing is lost.
+    #[error(
+        "--force-new-cluster: member {0:x} still has a leader, so the cluster is not lost: start this \
+         member without the flag, or stop all other members first"
+    )]
+    NotLost(u64),
+    /// `--force-new-cluster` again and again.
+    #[error(
+        "--force-new-cluster: this data directory was forced {0} times already: save its content by a \
+         snapshot and restore that into an empty one"
+    )]
+    ForcedTooOften(usize),
     /// The state cannot be opened.
     #[error(
         "open the state in {}: restore the data directory, or remove the member from its cluster \

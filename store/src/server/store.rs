@@ -9,13 +9,15 @@ use base::Tasks;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::corruption::{self, Hashes};
 use super::listen::{Bound, Listeners};
 use super::serve::{Door, accept};
 use super::settings::{
-    authenticator, consensus_config, make_certificates, open_machine, rpc_limits, secrets,
+    authenticator, consensus_config, lessor_settings, make_certificates, open_machine, rpc_limits,
+    secrets,
 };
 use super::start::StartError;
-use super::{announce, compactor, founding, leaderless, memory, publish};
+use super::{announce, compactor, founding, leaderless, memory, publish, recover};
 use crate::config::{Config, Url};
 use crate::consensus::{self, Consensus, Fatal, RaftConsensus, Status};
 use crate::data_dir::{DataDir, Identity};
@@ -35,6 +37,7 @@ pub struct Store {
     peer_tls: Option<Arc<ServerTls>>,
     raft: Arc<RaftConsensus>,
     lessor: Arc<Lessor>,
+    hashes: Arc<Hashes>,
     context: Arc<Context>,
     lost_leader: watch::Sender<bool>,
     ready: watch::Sender<bool>,
@@ -69,12 +72,32 @@ impl Connections {
     }
 }
 
+/// However a member ends, its files are closed when it is gone: a process that exits while RocksDB is
+/// open finds RocksDB's own state destroyed under its threads.
+impl Drop for Store {
+    fn drop(&mut self) {
+        for connections in [&self.clients, &self.peers] {
+            connections.tasks.stop().cancel();
+            connections.kill.cancel();
+        }
+        self.tasks.stop().cancel();
+        self.core.stop().cancel();
+        self.raft.halt();
+    }
+}
+
 /// What a member that was running ended by.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Its disk or its state broke an invariant.
     #[error("the member cannot go on")]
     Fatal(#[source] Arc<Fatal>),
+    /// It was removed from its cluster. An orderly end, as in etcd.
+    #[error("the member has been permanently removed from the cluster")]
+    Removed,
+    /// The check before serving found that it holds something else than other members.
+    #[error("{0:x} found data inconsistency with peers")]
+    Inconsistent(u64),
     /// One of its parts ended without being asked to.
     #[error("a part of the member ended unexpectedly")]
     Part,
@@ -127,19 +150,26 @@ impl Store {
         let auth = authenticator(&config)?;
         let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
         announce::starting(&config, dir.identity().is_some());
-        let identity = founding::identity(&config, &dir, secrets.peer_client.as_ref()).await?;
+        let mut identity = founding::identity(&config, &dir, secrets.peer_client.as_ref()).await?;
         if dir.identity().is_none() {
             dir.set_identity(identity.clone())?;
         }
-        let (machine, view) = open_machine(&config, &dir).await?;
-        let election = Duration::from_millis(config.election_ms);
-        let lessor = Lessor::new(view.clone(), election, config.request_timeout());
+        let (mut machine, view) = open_machine(&config, &dir).await?;
+        let lessor = Lessor::new(view.clone(), lessor_settings(&config));
         let core = Tasks::new("store core");
-        let settings = consensus_config(&config, &dir, &identity, secrets.peer_client.as_ref());
+        let settings = if config.force_new_cluster {
+            let peers = secrets.peer_client.as_ref();
+            recover::force_alone(&config, &mut dir, &mut identity, &mut machine, peers).await?
+        } else {
+            consensus_config(&config, &dir, &identity, secrets.peer_client.as_ref())
+        };
         let raft = consensus::start(settings, Box::new(machine), &core)
             .await
             .map_err(StartError::Consensus)?;
         raft.set_leader_calls(lessor.clone());
+        let hashes = Hashes::new(view.clone());
+        raft.set_member_calls(hashes.clone());
+        raft.set_roster(Arc::new(view.clone()));
         let consensus: Arc<dyn Consensus> = raft.clone();
         lessor.attach(&consensus);
         let tasks = Tasks::new("store");
@@ -179,6 +209,7 @@ impl Store {
             peer_tls: secrets.peer,
             raft,
             lessor,
+            hashes,
             context,
             lost_leader,
             ready,
@@ -208,14 +239,20 @@ impl Store {
         self.serve_peers();
         self.spawn_parts();
         let early = stop.child_token();
-        let fatal = self.raft.fatal();
+        let (fatal, removed) = (self.raft.fatal(), self.raft.removed());
         let (core, tasks) = (self.core.stop().clone(), self.tasks.stop().clone());
         let result = tokio::select! { biased;
             () = stop.cancelled() => Ok(()),
             fatal = fatal.wait() => Err(RunError::Fatal(fatal)),
+            () = removed.cancelled() => Err(RunError::Removed),
             () = core.cancelled() => Err(RunError::Part),
             () = tasks.cancelled() => Err(RunError::Part),
             result = async {
+                if self.config.gates.initial_corrupt_check
+                    && corruption::initial(&self.context, &self.hashes).await.is_err()
+                {
+                    return Err(RunError::Inconsistent(self.identity.member_id));
+                }
                 let urls = self.config.advertise_client_urls.iter().map(Url::to_string).collect();
                 if publish::member(&self.context, &self.config.name, urls, &early).await {
                     self.mark_initialized();
@@ -283,6 +320,34 @@ impl Store {
         self.tasks.spawn_infallible("auto compaction", async move {
             compactor::run(&for_compaction, mode, &stop).await;
         });
+        self.spawn_checks();
+    }
+
+    /// The comparisons of members that the settings ask for.
+    fn spawn_checks(&self) {
+        let parts = || {
+            let stop = self.tasks.stop().clone();
+            (self.context.clone(), self.hashes.clone(), stop)
+        };
+        let every = self.config.corrupt_check_interval;
+        if !every.is_zero() {
+            let (context, hashes, stop) = parts();
+            self.tasks.spawn_infallible("corruption check", async move {
+                corruption::periodic(&context, &hashes, every, &stop).await;
+            });
+        }
+        let every = self.config.compact_hash_check_interval;
+        if self.config.gates.compact_hash_check && !every.is_zero() {
+            let (_, hashes, stop) = parts();
+            self.tasks
+                .spawn_infallible("compaction hashes", async move {
+                    corruption::keep(&hashes, &stop).await;
+                });
+            let (context, hashes, stop) = parts();
+            self.tasks.spawn_infallible("compaction check", async move {
+                corruption::compactions(&context, &hashes, every, &stop).await;
+            });
+        }
     }
 
     async fn serve_clients(&mut self) {

@@ -159,6 +159,7 @@ impl WatchStream {
             }
             if lags && self.chunk.is_none() && (is_empty || self.is_catch_up_turn) {
                 self.is_catch_up_turn = false;
+                crate::failpoint::pause("beforeSyncWatchers").await;
                 if self.step() {
                     continue;
                 }
@@ -291,20 +292,18 @@ impl WatchStream {
         if let Some(reading) = &mut self.replaced {
             let read = reading.await;
             self.replaced = None;
-            match read {
-                Ok(Ok(())) => {}
-                Ok(Err(fatal)) => {
-                    self.fail(&fatal);
-                    self.current.clear();
-                    return Some(Item::Closed);
-                }
-                Err(error) => {
-                    self.fail(&error);
-                    self.current.clear();
-                    return Some(Item::Closed);
-                }
+            let fault: Option<Box<dyn std::error::Error + Send + Sync>> = match read {
+                Ok(Ok(())) => None,
+                Ok(Err(fatal)) => Some(fatal.into()),
+                Err(error) => Some(error.into()),
+            };
+            if let Some(fault) = fault {
+                self.fail(&*fault);
+                self.current.clear();
+                return Some(Item::Closed);
             }
         }
+        crate::failpoint::pause("beforeSendWatchResponse").await;
         self.say_current()
     }
 

@@ -3,7 +3,7 @@
 use proto_etcd::etcdserverpb::RangeRequest;
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
-use proto_etcd::etcdserverpb::{HashKvRequest, MoveLeaderRequest};
+use proto_etcd::etcdserverpb::{HashKvRequest, HashRequest, MoveLeaderRequest, PutRequest};
 
 use super::harness::{Cluster, SOON, etcdctl};
 
@@ -69,6 +69,61 @@ async fn the_leader_may_go_and_come_back() {
         hashes[0].is_ok() && hashes[0] == hashes[1] && hashes[1] == hashes[2],
         "{hashes:?}"
     );
+}
+
+/// Not only keys: leases with what is left of them, alarms, seats, users, and the bytes that count.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_hold_the_same_rows() {
+    let mut cluster = Cluster::start_with(3, &["--quota-backend-bytes=2000000"]).await;
+    for number in 0..60 {
+        cluster
+            .put(number % 3, &format!("key/{}", number % 7), "value")
+            .await;
+    }
+    cluster.etcdctl(0, &["lease", "grant", "600"]).await;
+    cluster.etcdctl(1, &["user", "add", "ann:secret"]).await;
+    cluster.etcdctl(2, &["compact", "30"]).await;
+    let (number, url) = cluster.add_seat();
+    let added = format!("--peer-urls={url}");
+    cluster
+        .etcdctl(0, &["member", "add", "m3", "--learner", &added])
+        .await;
+    cluster.join(number).await;
+    // A member that restarts has rebuilt what the others only remember.
+    cluster.stop(1).await;
+    cluster.restart(1).await;
+    let all = cluster.etcdctl(0, &["alarm", "list"]).await;
+    assert_eq!(all, "");
+    let large = "x".repeat(700_000);
+    let mut kv = KvClient::new(cluster.channel(0).await);
+    for nth in 0..9 {
+        let put = PutRequest {
+            key: format!("large/{nth}").into(),
+            value: large.clone().into(),
+            ..Default::default()
+        };
+        if kv.put(put).await.is_err() {
+            break;
+        }
+    }
+    let equal = testkit::poll(SOON, "equal rows", async || {
+        let mut rows = Vec::new();
+        // A learner answers no such question.
+        for number in 0..3 {
+            let mut client = MaintenanceClient::new(cluster.channel(number).await);
+            let hash = client.hash(HashRequest {}).await;
+            let hash = hash.map_err(|status| status.to_string())?.into_inner();
+            let applied = cluster.handle(number).status().applied;
+            rows.push((hash.hash, hash.header.unwrap().revision, applied));
+        }
+        match rows.windows(2).all(|pair| pair[0] == pair[1]) {
+            true => Ok(rows[0]),
+            false => Err(format!("{rows:?}")),
+        }
+    });
+    equal.await.unwrap();
+    let alarms = cluster.etcdctl(0, &["alarm", "list"]).await;
+    assert!(alarms.contains("NOSPACE"), "{alarms}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{OnError, Tasks};
+use parking_lot::Mutex;
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 use proto_etcd::etcdserverpb::{PutRequest, RangeRequest};
 use store::config::Config;
@@ -21,7 +23,11 @@ struct Running {
     stop: CancellationToken,
     tasks: Tasks,
     handle: Handle,
+    outcome: Outcome,
 }
+
+/// What a member ended by, once it has.
+type Outcome = Arc<Mutex<Option<Result<(), String>>>>;
 
 /// One seat of a cluster; empty while its member is stopped.
 struct Seat {
@@ -122,6 +128,11 @@ impl Cluster {
 
     async fn launch(&mut self, number: usize, state: &str) {
         let config = Config::parse(&self.flags(number, state), []).unwrap();
+        self.launch_config(number, config).await;
+    }
+
+    /// Starts a member with these settings, and does not wait until it serves.
+    pub(crate) async fn launch_config(&mut self, number: usize, config: Config) {
         let store = testkit::poll(SOON, "a member starts", async || {
             Store::build(config.clone())
                 .await
@@ -129,15 +140,40 @@ impl Cluster {
         });
         let store = store.await.unwrap();
         let (stop, tasks, handle) = (CancellationToken::new(), Tasks::new("test"), store.handle());
-        tasks.spawn("member", OnError::Log, store.run(stop.clone()));
+        let outcome = Outcome::default();
+        let (told, run) = (outcome.clone(), store.run(stop.clone()));
+        tasks.spawn("member", OnError::Log, async move {
+            let result = run.await.map_err(|error| base::report(&error).to_string());
+            *told.lock() = Some(result.clone());
+            result
+        });
         self.seats[number].running = Some(Running {
             stop,
             tasks,
             handle,
+            outcome,
         });
     }
 
-    async fn wait_ready(&self, number: usize) {
+    /// Waits until a member ends by itself; what it ended by.
+    pub(crate) async fn wait_end(&self, number: usize) -> Result<(), String> {
+        let outcome = &self.seats[number].running.as_ref().unwrap().outcome;
+        let ended = testkit::poll(SOON, "a member ends", async || {
+            let outcome = outcome.lock().clone();
+            outcome.ok_or_else(|| format!("it runs: {:?}", self.handle(number).status()))
+        });
+        ended.await.unwrap()
+    }
+
+    /// The settings of a member, with further flags.
+    pub(crate) fn config(&self, number: usize, state: &str, more: &[&str]) -> Config {
+        let mut flags = self.flags(number, state);
+        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+        Config::parse(&flags, []).unwrap()
+    }
+
+    /// Waits until a member serves clients.
+    pub(crate) async fn wait_ready(&self, number: usize) {
         let handle = self.handle(number);
         let ready = tokio::time::timeout(Duration::from_secs(SOON), handle.wait_ready()).await;
         assert_eq!(
@@ -185,6 +221,15 @@ impl Cluster {
             running: None,
         });
         (number, format!("http://127.0.0.1:{peer}"))
+    }
+
+    /// The flag that names only these two, for a newcomer to a cluster that was forced.
+    pub(crate) fn survivor_and_newcomer(&self, survivor: usize, newcomer: usize) -> String {
+        let one = |number: usize| {
+            let seat = &self.seats[number];
+            format!("{}=http://127.0.0.1:{}", seat.name, seat.peer)
+        };
+        format!("--initial-cluster={},{}", one(survivor), one(newcomer))
     }
 
     /// Starts a member that was added.

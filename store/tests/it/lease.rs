@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 use proto_etcd::etcdserverpb::lease_client::LeaseClient;
+use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto_etcd::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, PutRequest,
+    LeaseTimeToLiveRequest, MoveLeaderRequest, PutRequest,
 };
 use tonic::Code;
 use tonic::transport::Channel;
@@ -174,4 +175,62 @@ async fn what_cannot_be_is_refused_in_etcds_words() {
         .unwrap();
     assert_eq!(missing.into_inner().ttl, -1);
     assert_eq!(keep_alive(cluster.channel(0).await, 6).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_goes_on_from_a_checkpoint_and_a_renewal_clears_it() {
+    let mut cluster = Cluster::start_with(3, &["--feature-gates=LeaseCheckpoint=true"]).await;
+    for number in 0..3 {
+        cluster.stop(number).await;
+    }
+    for number in 0..3 {
+        let mut config = cluster.config(number, "new", &[]);
+        config.lease_checkpoint_interval = Duration::from_secs(1);
+        cluster.launch_config(number, config).await;
+    }
+    for number in 0..3 {
+        cluster.wait_ready(number).await;
+    }
+    let id = grant(cluster.channel(0).await, 60).await;
+    let kept = testkit::poll(SOON, "a checkpoint", async || {
+        let left = remaining(&cluster, 0, id).await;
+        if left <= 55 {
+            Ok(())
+        } else {
+            Err(format!("{left} s left"))
+        }
+    });
+    kept.await.unwrap();
+    let first = cluster.leader().await;
+    let target = (first + 1) % 3;
+    move_leader(&cluster, first, target).await;
+    // An election's time is added to what was kept, and no more.
+    let left = remaining(&cluster, target, id).await;
+    assert!((40..=58).contains(&left), "{left}");
+    // After a renewal the time before it must not come back with the next leader.
+    assert_eq!(keep_alive(cluster.channel(target).await, id).await, 60);
+    move_leader(&cluster, target, first).await;
+    let left = remaining(&cluster, first, id).await;
+    assert!(left >= 57, "{left}");
+}
+
+async fn remaining(cluster: &Cluster, number: usize, id: i64) -> i64 {
+    let mut client = LeaseClient::new(cluster.channel(number).await);
+    let request = LeaseTimeToLiveRequest { id, keys: false };
+    client
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .ttl
+}
+
+async fn move_leader(cluster: &Cluster, from: usize, to: usize) {
+    let target_id = cluster.handle(to).status().member_id;
+    let mut leader = MaintenanceClient::new(cluster.channel(from).await);
+    leader
+        .move_leader(MoveLeaderRequest { target_id })
+        .await
+        .unwrap();
+    assert_eq!(cluster.leader().await, to);
 }

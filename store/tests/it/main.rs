@@ -7,6 +7,7 @@
 mod auth;
 mod bad_input;
 mod cluster;
+mod corruption;
 mod differential;
 mod harness;
 mod http;
@@ -14,5 +15,6 @@ mod lease;
 mod one_member;
 mod snapshot;
 mod surface;
+mod recovery;
 mod tls;
 mod watch;

@@ -9,6 +9,7 @@ mod hash;
 pub(crate) mod model;
 mod property;
 pub(crate) mod reference;
+mod seats;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

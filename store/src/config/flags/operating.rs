@@ -1,6 +1,6 @@
 //! Flags of logs, metrics and everything else, and ancient flags that etcd itself ignores.
 
-use super::Support::{self, Refuses, Warns, Yes};
+use super::Support::{self, Warns, Yes};
 use super::{FEATURES, Flag, Kind, LOGGING, MONITOR, TRACING, UNSAFE, flag, old};
 
 const NO_BBOLT: Support = Warns("the storage engine has no such setting");
@@ -139,7 +139,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "corrupt-check-time",
         Kind::Duration,
         "0s",
-        Warns("members are not compared on a timer yet; compare them by HashKV"),
+        Yes,
         "How often members are compared.",
     ),
     flag(
@@ -147,7 +147,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "compact-hash-check-time",
         Kind::Duration,
         "1m",
-        Warns("members are not compared on a timer yet; compare them by HashKV"),
+        Yes,
         "How often compactions are compared.",
     ),
     flag(
@@ -211,7 +211,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "force-new-cluster",
         Kind::Bool,
         "false",
-        Refuses("a cluster that lost its quorum cannot be recovered this way yet"),
+        Yes,
         "Go on alone with the data of a lost cluster.",
     ),
     flag(

@@ -14,6 +14,7 @@ use crate::consensus::{
     Consensus, ConsensusConfig, LeaderCalls, Member, ProposeError, RaftConsensus, ReadError,
     Status, membership, start,
 };
+use crate::log::{Log, Options};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -97,6 +98,17 @@ impl Place {
     pub(super) async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.consensus.shutdown().await;
+            assert!(running.tasks.shutdown(PATIENCE).await);
+        }
+    }
+
+    /// Lets go of the member without ending it in order.
+    pub(super) async fn abandon(&mut self) {
+        if let Some(running) = self.running.take() {
+            drop(running.consensus);
+            // Its files are closed at once, whatever its tasks still hold.
+            let log = Log::open(Options::new(self.dir.path().join("log"))).unwrap();
+            log.close();
             assert!(running.tasks.shutdown(PATIENCE).await);
         }
     }

@@ -15,7 +15,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tokio::sync::Notify;
 
 use crate::consensus::applied::Applied;
-use crate::consensus::apply_thread::{self, Surroundings};
+use crate::consensus::apply_thread::{self, ApplyThread, Surroundings};
 use crate::consensus::log_store::LogStore;
 use crate::consensus::state_machine::StateMachineAdapter;
 use crate::consensus::types::TypeConfig;
@@ -55,6 +55,7 @@ impl StateMachine for Loose {
 /// Ends a store's threads.
 struct Guard {
     log: Log,
+    _thread: ApplyThread,
     _dir: tempfile::TempDir,
 }
 
@@ -84,12 +85,13 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachineAdapter, Guard> for Builder 
             flush_due: Arc::new(Notify::new()),
             flush_entries: 1000,
         };
-        let (jobs, state, _thread) =
+        let (jobs, state, thread) =
             apply_thread::spawn(Box::new(Loose::default()), surroundings).unwrap();
         let adapter = StateMachineAdapter::new(jobs, &state).unwrap();
         Ok((
             Guard {
                 log: log.clone(),
+                _thread: thread,
                 _dir: dir,
             },
             LogStore::new(log),
