@@ -16,6 +16,8 @@ pub(super) struct Problem {
     pub(super) is_versioned: bool,
     /// Operations of unknown outcome by the value they write, each list ordered by invocation.
     pub(super) unsure: HashMap<u32, Vec<u32>>,
+    /// For values that one operation alone writes: the last invocation of a sure one that finds it.
+    pub(super) sole: HashMap<u32, u32>,
     /// With versions: the value that answers tell of each.
     pub(super) told: HashMap<i64, u32>,
 }
@@ -48,6 +50,7 @@ impl Problem {
         }
         Self {
             unsure: unsure(&ops),
+            sole: sole(&ops),
             told: if is_versioned {
                 told(&ops)
             } else {
@@ -119,6 +122,23 @@ fn unsure(ops: &[Timed]) -> HashMap<u32, Vec<u32>> {
         }
     }
     unsure
+}
+
+fn sole(ops: &[Timed]) -> HashMap<u32, u32> {
+    let mut writers: HashMap<u32, u32> = HashMap::new();
+    for value in ops.iter().filter_map(|op| written(op.call.change)) {
+        *writers.entry(value).or_default() += 1;
+    }
+    // The initial value was there without a writer.
+    writers.retain(|value, count| *count == 1 && *value != 0 && *value != UNSEEN);
+    let mut sole: HashMap<u32, u32> = HashMap::new();
+    for op in ops.iter().filter(|op| op.completed_at != NEVER) {
+        if let Some(value) = wanted(op.call.change).filter(|value| writers.contains_key(value)) {
+            let last = sole.entry(value).or_default();
+            *last = (*last).max(op.invoked_at);
+        }
+    }
+    sole
 }
 
 fn told(ops: &[Timed]) -> HashMap<i64, u32> {

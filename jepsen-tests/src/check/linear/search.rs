@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::model::{Call, Change, State, UNSEEN, scatter};
-use super::problem::{Problem, wanted};
+use super::problem::{Problem, wanted, written};
 use crate::history::NEVER;
 
 /// What came of a search.
@@ -222,7 +222,7 @@ impl<'p> Search<'p> {
             let call = &problem.ops[op as usize].call;
             if problem.is_unseen(op) {
                 self.moves.extend(unseen.take());
-            } else if self.state.step(call).is_some() {
+            } else if self.state.step(call).is_some() && !self.is_too_early(op) {
                 let is_plain = matches!(call.change, Change::Write(_));
                 self.moves.push(if has_unseen && is_plain {
                     Move::Over(op)
@@ -236,6 +236,27 @@ impl<'p> Search<'p> {
         } else {
             self.open_unsure();
         }
+    }
+
+    /// Whether a write cannot be next, because its value must stay until all who find it have: no
+    /// other operation writes it again, and something else must happen before the last of them
+    /// begins.
+    fn is_too_early(&self, op: u32) -> bool {
+        let ops = &self.problem.ops;
+        let value = written(ops[op as usize].call.change);
+        let Some((value, last)) =
+            value.and_then(|value| Some((value, *self.problem.sole.get(&value)?)))
+        else {
+            return false;
+        };
+        self.window.iter().any(|other| {
+            let timed = &ops[*other as usize];
+            *other != op
+                && timed.completed_at < last
+                && wanted(timed.call.change) != Some(value)
+                // These happen just before a plain write.
+                && !self.problem.is_unseen(*other)
+        })
     }
 
     /// Operations of unknown outcome: only one that is followed at once by what observes it need
@@ -266,6 +287,7 @@ impl<'p> Search<'p> {
                             open.push(old);
                         }
                     }
+                    _ if self.is_too_early(op) => {}
                     _ => self.moves.push(Move::One(op)),
                 }
             }
@@ -306,6 +328,9 @@ impl<'p> Search<'p> {
                 let call = ops[op as usize].call;
                 if !tried.contains(&call) && self.state.step(&call).is_some() {
                     tried.push(call);
+                    if self.is_too_early(op) {
+                        continue;
+                    }
                     self.moves.push(Move::One(op));
                 }
             }
