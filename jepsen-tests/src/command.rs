@@ -5,16 +5,17 @@
     reason = "a command-line tool talks to its user"
 )]
 
-use std::fs::File;
-use std::io::BufReader;
+use std::fs::{self, File};
+use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::check::{self, Verdict};
-use crate::{history, scenarios};
+use crate::check::{self, Judgement, Model, Options, Verdict, Workload};
+use crate::history::{self, Event};
+use crate::{report, scenarios, show};
 
 /// The command's arguments.
 #[derive(Args, Clone, Debug)]
@@ -32,23 +33,54 @@ enum Action {
         /// Its name, from `list`.
         #[arg(long)]
         scenario: String,
-        /// Keep the history in this file, one JSON object a line.
+        /// Keep the history in this file: as EDN if it ends in .edn, else as JSON lines.
         #[arg(long, value_name = "FILE")]
         history: Option<PathBuf>,
+        /// Write a report with the history into this folder.
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
     },
-    /// Judges a history that `run --history` kept.
-    Check {
-        /// The file.
-        history: PathBuf,
-    },
+    /// Judges a history that `run` kept, or one of Jepsen's. Status 0: valid, 1: violated, 2: could
+    /// not judge.
+    Check(Check),
+}
+
+#[derive(Args, Clone, Debug)]
+struct Check {
+    /// A history.edn of Jepsen's, one operation a line or a vector of them, or one of ours.
+    history: PathBuf,
+    /// What it is about; told from its operations where this is missing.
+    #[arg(long)]
+    workload: Option<Workload>,
+    /// What its transactions were promised.
+    #[arg(long, default_value = "strict-serializable")]
+    model: Model,
+    /// How to print the verdict.
+    #[arg(short, long, default_value = "text")]
+    output: Output,
+    /// Write a report into this folder too.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
 }
 
 /// Runs the command.
 pub async fn run(command: Command) -> ExitCode {
     let outcome = match command.action {
         Action::List => Ok(list()),
-        Action::Run { scenario, history } => run_scenario(&scenario, history.as_deref()).await,
-        Action::Check { history } => judge(&history),
+        Action::Run {
+            scenario,
+            history,
+            report,
+        } => run_scenario(&scenario, history.as_deref(), report.as_deref()).await,
+        Action::Check(check) => judge(&check),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -63,30 +95,77 @@ fn list() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn run_scenario(name: &str, keep: Option<&Path>) -> Result<ExitCode> {
+async fn run_scenario(
+    name: &str,
+    keep: Option<&Path>,
+    report_in: Option<&Path>,
+) -> Result<ExitCode> {
     let scenario = scenarios::find(name).with_context(|| {
         format!("there is no scenario {name}; `keelson jepsen list` shows them")
     })?;
     let report = scenario
         .run(std::env::current_exe().context("find this binary")?)
         .await?;
+    let events = report.history.events();
     if let Some(path) = keep {
-        let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
-        report.history.write(std::io::BufWriter::new(file))?;
+        write_history(path, &events)?;
+    }
+    if let Some(folder) = report_in {
+        write_report(folder, name, &events, &report.judgement)?;
     }
     print!("{}", report.text());
-    Ok(exit(&report.verdict))
+    Ok(exit(report.verdict()))
 }
 
-fn judge(path: &Path) -> Result<ExitCode> {
-    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-    let verdict = check::check(&history::read(BufReader::new(file))?);
-    match &verdict {
-        Verdict::Valid => println!("valid: every promise was kept"),
-        Verdict::Unknown(why) => println!("could not judge: {why}"),
-        Verdict::Violated(violations) => violations.iter().for_each(|line| println!("{line}")),
+fn judge(check: &Check) -> Result<ExitCode> {
+    let path = check.history.display();
+    let events = read_history(&check.history).with_context(|| format!("read {path}"))?;
+    let options = Options {
+        workload: check.workload,
+        model: check.model,
+    };
+    let judgement = check::judge(&events, options);
+    if let Some(folder) = &check.report {
+        write_report(folder, &path.to_string(), &events, &judgement)?;
     }
-    Ok(exit(&verdict))
+    match check.output {
+        Output::Text => print!("{}", show::text(&judgement)),
+        Output::Json => println!("{:#}", show::json(&judgement)),
+    }
+    Ok(exit(&judgement.verdict))
+}
+
+fn read_history(path: &Path) -> Result<Vec<Event>> {
+    let max = history::BYTES_MAX;
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes)?;
+    ensure!(
+        u64::try_from(bytes.len()).is_ok_and(|length| length <= max),
+        "it is longer than {max} bytes, the most that is judged at once"
+    );
+    Ok(history::read(&bytes)?)
+}
+
+fn write_history(path: &Path, events: &[Event]) -> Result<()> {
+    let shown = path.display();
+    let file = File::create(path).with_context(|| format!("create {shown}"))?;
+    let mut to = BufWriter::new(file);
+    let written = match path.extension() {
+        Some(extension) if extension == "edn" => history::write_edn(events, &mut to),
+        _ => history::write_json(events, &mut to),
+    };
+    written.with_context(|| format!("write {shown}"))
+}
+
+fn write_report(folder: &Path, title: &str, events: &[Event], judgement: &Judgement) -> Result<()> {
+    let shown = folder.display();
+    fs::create_dir_all(folder).with_context(|| format!("create {shown}"))?;
+    write_history(&folder.join("history.edn"), events)?;
+    write_history(&folder.join("history.jsonl"), events)?;
+    let page = folder.join("index.html");
+    fs::write(&page, report::page(title, events, judgement))
+        .with_context(|| format!("write {}", page.display()))
 }
 
 fn exit(verdict: &Verdict) -> ExitCode {

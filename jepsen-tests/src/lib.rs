@@ -3,15 +3,23 @@
 //!
 //! A scenario starts a real cluster, runs a workload and injects faults; the workload writes a
 //! `history`; a `check` reads the history alone. A checker never asks the cluster anything, so that
-//! any history can be judged again later.
+//! any history can be judged again later, and others' histories too: those of Jepsen are read as
+//! they are.
 
 mod check;
 mod command;
+mod edn;
+pub mod generate;
 mod history;
+mod report;
 mod scenarios;
+mod show;
 mod workload;
 
-pub use check::Verdict;
+pub use check::{
+    Counts, Edge, Finding, Findings, Judgement, Model, Options, Shown, Verdict, Workload, judge,
+};
 pub use command::{Command, run};
-pub use history::{History, Op, Outcome};
+pub use edn::Value;
+pub use history::{Event, History, Kind, Process};
 pub use scenarios::{Report, Scenario, all, find};

@@ -1,46 +1,137 @@
-//! Judges a history. Each checker looks for one kind of broken promise and names every instance.
+//! Judges a history, from what its clients were told alone. Each checker looks for one kind of
+//! broken promise, and names the operations that show it.
 
-mod durable;
-mod pauses;
-mod watch;
+mod finding;
+mod intern;
+mod linear;
+mod puts;
+mod register;
+mod set;
+#[cfg(test)]
+mod tests;
+mod txn;
+mod workload;
 
-use crate::history::Op;
+use thiserror::Error;
 
-pub(crate) use pauses::{Pauses, pauses};
+pub use finding::{Edge, Finding, Findings, Shown, Verdict};
+pub(crate) use puts::{Pauses, pauses};
+pub use txn::Model;
+pub use workload::Workload;
 
-/// What a history proves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// No promise was broken.
-    Valid,
-    /// These were.
-    Violated(Vec<String>),
-    /// The history does not say enough.
-    Unknown(String),
+use crate::history::{self, Event, Kind};
+
+/// Why a history cannot be judged.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Pairs(#[from] history::PairError),
+    #[error(
+        "nothing tells what this history is about: name it with --workload append|wr|register|versioned-register|set|puts"
+    )]
+    Ambiguous,
+    #[error("line {line}: there is no checker for the operation :{f}")]
+    UnknownOperation { line: usize, f: String },
+    #[error(
+        "a mix of workloads: line {line} is of {one}, line {other_line} of {other}; split the history and judge each part"
+    )]
+    Mix {
+        one: &'static str,
+        line: usize,
+        other: &'static str,
+        other_line: usize,
+    },
+    #[error("line {line}: {what}")]
+    Shape { line: usize, what: String },
+    #[error("nothing was judged: {0}")]
+    Nothing(&'static str),
 }
 
-/// Runs every checker that the history has material for.
-pub(crate) fn check(ops: &[Op]) -> Verdict {
-    let acknowledged = ops.iter().any(|op| {
-        matches!(
-            op,
-            Op::Write {
-                outcome: crate::Outcome::Ok,
-                ..
-            }
-        )
-    });
-    if !acknowledged {
-        return Verdict::Unknown("no write was acknowledged".into());
+/// What to judge a history by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// What it is about; none to tell it from the operations.
+    pub workload: Option<Workload>,
+    /// What transactions were promised.
+    pub model: Model,
+}
+
+/// What was judged, and what came of it.
+#[derive(Debug)]
+pub struct Judgement {
+    /// What the history is about; none if even that could not be told.
+    pub workload: Option<Workload>,
+    /// Whether the user did not say so.
+    pub is_inferred: bool,
+    /// What transactions were promised.
+    pub model: Model,
+    /// How its operations ended.
+    pub counts: Counts,
+    /// What it proves.
+    pub verdict: Verdict,
+    /// What was found but the model allows.
+    pub allowed: Findings,
+}
+
+/// Operations of clients by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Acknowledged.
+    pub ok: usize,
+    /// Refused.
+    pub fail: usize,
+    /// Of unknown outcome, or never ended.
+    pub info: usize,
+}
+
+/// Judges a history.
+pub fn judge(events: &[Event], options: Options) -> Judgement {
+    let mut judgement = Judgement {
+        workload: options.workload,
+        is_inferred: options.workload.is_none(),
+        model: options.model,
+        counts: Counts::default(),
+        verdict: Verdict::Valid,
+        allowed: Findings::default(),
+    };
+    if let Err(error) = judge_into(events, &mut judgement) {
+        judgement.verdict = Verdict::Unknown(error.to_string());
     }
-    if !ops.iter().any(|op| matches!(op, Op::Final { .. })) {
-        return Verdict::Unknown("there is no final read".into());
+    judgement
+}
+
+fn judge_into(events: &[Event], judgement: &mut Judgement) -> Result<(), Error> {
+    let ops = history::pair(events)?;
+    for op in &ops {
+        match op.kind {
+            Kind::Ok => judgement.counts.ok += 1,
+            Kind::Fail => judgement.counts.fail += 1,
+            Kind::Info | Kind::Invoke => judgement.counts.info += 1,
+        }
     }
-    let mut violations = durable::check(ops);
-    violations.extend(watch::check(ops));
-    if violations.is_empty() {
-        Verdict::Valid
-    } else {
-        Verdict::Violated(violations)
+    let workload = match judgement.workload {
+        Some(workload) => workload,
+        None => workload::infer(&ops)?,
+    };
+    judgement.workload = Some(workload);
+    if judgement.counts.ok == 0 {
+        return Err(Error::Nothing("no operation was acknowledged"));
     }
+    judgement.verdict = match workload {
+        Workload::Append | Workload::Wr => {
+            let found = match workload {
+                Workload::Append => txn::append(&ops, judgement.model)?,
+                _ => txn::wr(&ops, judgement.model)?,
+            };
+            let model = judgement.model;
+            let (broken, allowed) = found.split(|anomaly| model.forbids(anomaly));
+            judgement.allowed = allowed;
+            broken.verdict()
+        }
+        Workload::Register => register::check(&ops, register::Versions::Absent)?,
+        Workload::VersionedRegister => register::check(&ops, register::Versions::Told)?,
+        Workload::Set => set::check(&ops)?.verdict(),
+        Workload::Puts => puts::check(events, &ops)?.verdict(),
+    };
+    Ok(())
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(binary: PathBuf) -> Result<History> {
     store.spawn(&writing, WRITERS);
     for round in 1..=ROUNDS {
         wait_for_writes(&history, WRITES_EACH).await?;
-        history.nemesis(format!("kill all members, round {round}"));
+        history.nemesis("kill", format!("all members, round {round}"));
         cluster.kill(None)?;
         cluster.restart_all()?;
     }

@@ -10,9 +10,9 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use crate::check::{self, Pauses, Verdict};
-use crate::history::Op;
-use crate::history::{History, Outcome};
+use crate::check::{self, Judgement, Options, Pauses, Verdict, Workload};
+use crate::history::{self, History};
+use crate::show;
 
 /// A run that gives its history.
 type Running = Pin<Box<dyn Future<Output = Result<History>>>>;
@@ -61,56 +61,40 @@ impl Scenario {
 pub struct Report {
     /// What its clients saw.
     pub history: History,
-    /// What that proves.
-    pub verdict: Verdict,
-    /// How many writes were acknowledged, refused, and of unknown outcome.
-    pub writes: (usize, usize, usize),
+    pub(crate) judgement: Judgement,
     pauses: Pauses,
 }
 
 impl Report {
     fn of(history: History) -> Self {
-        let ops = history.ops();
-        let count = |wanted| {
-            ops.iter()
-                .filter(|op| matches!(op, Op::Write { outcome, .. } if *outcome == wanted))
-                .count()
+        let events = history.events();
+        let options = Options {
+            workload: Some(Workload::Puts),
+            ..Options::default()
         };
+        let ops = history::pair(&events).unwrap_or_default();
         Self {
-            verdict: check::check(&ops),
-            writes: (
-                count(Outcome::Ok),
-                count(Outcome::Fail),
-                count(Outcome::Info),
-            ),
-            pauses: check::pauses(&ops),
+            judgement: check::judge(&events, options),
+            pauses: check::pauses(&events, &ops),
             history,
         }
     }
 
+    /// What the history proves.
+    pub fn verdict(&self) -> &Verdict {
+        &self.judgement.verdict
+    }
+
     /// For people.
     pub fn text(&self) -> String {
-        let (ok, fail, info) = self.writes;
-        let mut text =
-            format!("{ok} writes acknowledged, {fail} refused, {info} of unknown outcome\n");
+        let mut text = String::new();
         for (fault, ms) in &self.pauses.writes {
             let _ = writeln!(text, "{fault:<40} longest pause of writes {ms:>6} ms");
         }
         for (component, ms) in &self.pauses.reactions {
             let _ = writeln!(text, "{component:<40} longest reaction        {ms:>6} ms");
         }
-        match &self.verdict {
-            Verdict::Valid => text.push_str("valid: every promise was kept\n"),
-            Verdict::Unknown(why) => {
-                let _ = writeln!(text, "could not judge: {why}");
-            }
-            Verdict::Violated(violations) => {
-                let _ = writeln!(text, "VIOLATED, {} times:", violations.len());
-                for violation in violations.iter().take(20) {
-                    let _ = writeln!(text, "  {violation}");
-                }
-            }
-        }
+        text.push_str(&show::text(&self.judgement));
         text
     }
 }
@@ -120,11 +104,7 @@ async fn settle(history: &History, read_final: impl AsyncFn() -> Result<usize>) 
     let count = read_final().await?;
     // A watcher that misses something never gets there: the checker says what it missed.
     let _ = testkit::poll(20, "the watcher to see everything", async || {
-        let seen = history
-            .ops()
-            .iter()
-            .filter(|op| matches!(op, Op::Seen { .. }))
-            .count();
+        let seen = history.count(|event| event.f == "seen");
         if seen >= count {
             Ok(())
         } else {

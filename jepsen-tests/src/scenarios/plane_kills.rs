@@ -9,7 +9,8 @@ use anyhow::{Context, Result, ensure};
 use base::Tasks;
 use testkit::{Cluster, Shape};
 
-use crate::history::{History, Op};
+use crate::edn::Value;
+use crate::history::History;
 use crate::workload::Plane;
 
 const WRITERS: usize = 4;
@@ -28,7 +29,7 @@ pub(super) async fn run(binary: PathBuf) -> Result<History> {
     progress(&history).await?;
     for kind in ["store", "apiserver", "scheduler", "controllers"] {
         let victim = victim(&cluster, kind).await?;
-        history.nemesis(format!("kill {victim}, the leading {kind}"));
+        history.nemesis("kill", format!("{victim}, the leading {kind}"));
         cluster.kill(Some(&victim))?;
         progress(&history)
             .await
@@ -66,16 +67,15 @@ async fn progress(history: &History) -> Result<()> {
     let since = history.now_ns();
     let writes = history.acknowledged() + 20;
     testkit::poll(RECOVERY_SECONDS, "the plane to go on", async || {
-        let reacted = |component: &str| {
-            history.ops().iter().any(|op| {
-                matches!(op, Op::Reaction { of, start_ns, end_ns: Some(_) } if of == component && *start_ns > since)
-            })
-        };
+        let reacted = |component: &str| history.has_done("react", &Value::text(component), since);
         let (scheduler, controllers) = (reacted("scheduler"), reacted("controllers"));
         if history.acknowledged() >= writes && scheduler && controllers {
             return Ok(());
         }
-        Err(format!("writes {}, scheduler {scheduler}, controllers {controllers}", history.acknowledged()))
+        Err(format!(
+            "writes {}, scheduler {scheduler}, controllers {controllers}",
+            history.acknowledged()
+        ))
     })
     .await
 }

@@ -5,3 +5,10 @@ mod store;
 
 pub(crate) use plane::Plane;
 pub(crate) use store::Store;
+
+use crate::edn::Value;
+
+/// A key with its revision, as answers and watchers tell it.
+fn key_revision(key: &str, revision: i64) -> Value {
+    Value::Vector(vec![Value::text(key), Value::Int(revision)])
+}

@@ -17,7 +17,9 @@ use serde_json::json;
 use testkit::Cluster;
 use tokio::time::{sleep, timeout};
 
-use crate::history::{History, Op, Outcome};
+use super::key_revision;
+use crate::edn::Value;
+use crate::history::{History, Kind};
 
 const NAMESPACE: &str = "jepsen";
 const LABEL: &str = "jepsen=write";
@@ -111,6 +113,8 @@ impl Plane {
     pub(crate) async fn read_final(&self) -> Result<usize> {
         let objects = Api::<ConfigMap>::namespaced(self.client.clone(), NAMESPACE);
         let params = ListParams::default().labels(LABEL);
+        let reader = self.history.new_process();
+        let op = self.history.invoke(reader, "read-final", Value::Nil);
         let list = testkit::poll(60, "a final list", async || {
             objects
                 .list(&params)
@@ -119,7 +123,9 @@ impl Plane {
         });
         let keys: Vec<(String, i64)> = list.await?.items.iter().map(key).collect::<Result<_>>()?;
         let count = keys.len();
-        self.history.push(Op::Final { keys });
+        let pairs = keys.iter().map(|(key, at)| key_revision(key, *at));
+        let told = Value::Vector(pairs.collect());
+        self.history.complete(op, Kind::Ok, told, None);
         Ok(count)
     }
 }
@@ -148,6 +154,7 @@ async fn write(
     number: usize,
     is_over: impl Fn() -> bool,
 ) -> Result<()> {
+    let mut process = history.new_process();
     let mut sequence = 0_u64;
     while !is_over() {
         let name = format!("w{number}-{sequence:06}");
@@ -155,29 +162,23 @@ async fn write(
         let object = serde_json::from_value(json!({
             "metadata": {"name": name, "labels": {"jepsen": "write"}}, "data": {"x": "y"},
         }))?;
-        let start_ns = history.now_ns();
+        let op = history.invoke(process, "put", Value::text(&name));
         let answer = timeout(
             ANSWER_TIME_MAX,
             objects.create(&PostParams::default(), &object),
         )
         .await;
-        let (outcome, revision, error) = match answer {
-            Ok(Ok(made)) => (Outcome::Ok, Some(key(&made)?.1), None),
-            Ok(Err(error)) => (judge(&error), None, Some(error.to_string())),
-            Err(_) => (Outcome::Info, None, Some("no answer in time".to_owned())),
+        let (kind, value, error) = match answer {
+            Ok(Ok(made)) => (Kind::Ok, key_revision(&name, key(&made)?.1), None),
+            Ok(Err(error)) => (judge(&error), Value::text(name), Some(error.to_string())),
+            Err(_) => (
+                Kind::Info,
+                Value::text(name),
+                Some("no answer in time".to_owned()),
+            ),
         };
-        let end_ns = history.now_ns();
-        let failed = outcome != Outcome::Ok;
-        let client = format!("writer-{number}");
-        history.push(Op::Write {
-            client,
-            key: name,
-            start_ns,
-            end_ns,
-            outcome,
-            revision,
-            error,
-        });
+        let failed = kind != Kind::Ok;
+        process = history.complete(op, kind, value, error);
         if failed {
             sleep(AFTER_ERROR).await;
         }
@@ -186,12 +187,12 @@ async fn write(
 }
 
 /// Only a refusal of the request itself is certain.
-fn judge(error: &kube::Error) -> Outcome {
+fn judge(error: &kube::Error) -> Kind {
     match error {
         kube::Error::Api(status) if matches!(status.code, 400 | 401 | 403 | 413 | 422 | 429) => {
-            Outcome::Fail
+            Kind::Fail
         }
-        _ => Outcome::Info,
+        _ => Kind::Info,
     }
 }
 
@@ -209,12 +210,7 @@ async fn watch(objects: &Api<ConfigMap>, history: &History, mut from: String) ->
                 WatchEvent::Added(object) => {
                     let (name, revision) = key(&object)?;
                     from = revision.to_string();
-                    history.push(Op::Seen {
-                        watcher: "watcher".into(),
-                        key: name,
-                        revision,
-                        at_ns: history.now_ns(),
-                    });
+                    history.note("watcher", "seen", key_revision(&name, revision));
                 }
                 WatchEvent::Bookmark(mark) => from = mark.metadata.resource_version,
                 WatchEvent::Modified(object) => {
@@ -235,6 +231,7 @@ async fn watch(objects: &Api<ConfigMap>, history: &History, mut from: String) ->
 /// Again and again: makes a pod and waits until it is bound.
 async fn probe_scheduler(client: Client, history: History) -> Result<()> {
     let pods = Api::<Pod>::namespaced(client, NAMESPACE);
+    let mut process = history.new_process();
     for number in 0_u64.. {
         let name = format!("probe-{number}");
         let pod: Pod = serde_json::from_value(json!({
@@ -246,7 +243,8 @@ async fn probe_scheduler(client: Client, history: History) -> Result<()> {
                 .as_ref()
                 .is_some_and(|spec| spec.node_name.is_some())
         };
-        probe("scheduler", &history, &pods, &name, &pod, is_bound).await;
+        let of = ("scheduler", &mut process);
+        probe(of, &history, &pods, &name, &pod, is_bound).await;
     }
     Ok(())
 }
@@ -254,6 +252,7 @@ async fn probe_scheduler(client: Client, history: History) -> Result<()> {
 /// Again and again: makes a deployment and waits until it is observed.
 async fn probe_controllers(client: Client, history: History) -> Result<()> {
     let deployments = Api::<Deployment>::namespaced(client, NAMESPACE);
+    let mut process = history.new_process();
     for number in 0_u64.. {
         let name = format!("probe-{number}");
         let labels = json!({"probe": name});
@@ -274,23 +273,16 @@ async fn probe_controllers(client: Client, history: History) -> Result<()> {
                 .as_ref()
                 .is_some_and(|status| status.observed_generation == Some(1))
         };
-        probe(
-            "controllers",
-            &history,
-            &deployments,
-            &name,
-            &deployment,
-            is_observed,
-        )
-        .await;
+        let of = ("controllers", &mut process);
+        probe(of, &history, &deployments, &name, &deployment, is_observed).await;
     }
     Ok(())
 }
 
-/// One probe: makes `object` and waits until it looks as it should. It counts only if the object
-/// could be made at all, since the writers measure the rest.
+/// One probe by a process: makes `object` and waits until it looks as it should. It is a reaction
+/// only if the object could be made at all, since the writers measure the rest.
 async fn probe<K>(
-    of: &str,
+    (of, process): (&str, &mut i64),
     history: &History,
     api: &Api<K>,
     name: &str,
@@ -299,11 +291,14 @@ async fn probe<K>(
 ) where
     K: Clone + DeserializeOwned + Serialize + Debug,
 {
-    let start_ns = history.now_ns();
-    if matches!(
-        timeout(ANSWER_TIME_MAX, api.create(&PostParams::default(), object)).await,
-        Ok(Ok(_))
-    ) {
+    let op = history.invoke(*process, "react", Value::text(of));
+    let made = timeout(ANSWER_TIME_MAX, api.create(&PostParams::default(), object)).await;
+    let kind = match made {
+        Ok(Ok(_)) => Kind::Ok,
+        Ok(Err(error)) => judge(&error),
+        Err(_) => Kind::Info,
+    };
+    if kind == Kind::Ok {
         loop {
             let found = timeout(ANSWER_TIME_MAX, api.get(name)).await;
             if matches!(found, Ok(Ok(found)) if has_acted(&found)) {
@@ -311,11 +306,7 @@ async fn probe<K>(
             }
             sleep(LOOK_AGAIN).await;
         }
-        history.push(Op::Reaction {
-            of: of.into(),
-            start_ns,
-            end_ns: Some(history.now_ns()),
-        });
     }
+    *process = history.complete(op, kind, Value::text(of), None);
     sleep(PROBE_EACH).await;
 }

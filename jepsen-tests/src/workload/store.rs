@@ -17,7 +17,9 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::history::{History, Op, Outcome};
+use super::key_revision;
+use crate::edn::Value;
+use crate::history::{History, Kind};
 
 const PREFIX: &str = "jepsen/";
 /// The end of the range of keys that begin with [`PREFIX`].
@@ -87,6 +89,8 @@ impl Store {
             keys_only: true,
             ..RangeRequest::default()
         };
+        let reader = self.history.new_process();
+        let op = self.history.invoke(reader, "read-final", Value::Nil);
         let answer = testkit::poll(60, "a final read", async || {
             let asked = KvClient::new(client.next())
                 .max_decoding_message_size(usize::MAX)
@@ -102,9 +106,9 @@ impl Store {
             )
         };
         let keys: BTreeMap<String, i64> = kvs.into_iter().map(pair).collect();
-        self.history.push(Op::Final {
-            keys: keys.clone().into_iter().collect(),
-        });
+        let pairs = keys.iter().map(|(key, at)| key_revision(key, *at));
+        let told = Value::Vector(pairs.collect());
+        self.history.complete(op, Kind::Ok, told, None);
         Ok(keys)
     }
 }
@@ -128,38 +132,33 @@ impl Client {
 
 async fn write(mut client: Client, history: &History, number: usize, is_over: impl Fn() -> bool) {
     let mut kv = KvClient::new(client.current());
+    let mut process = history.new_process();
     let mut sequence = 0_u64;
     while !is_over() {
         let key = format!("{PREFIX}{number}/{sequence:08}");
         sequence += 1;
-        let start_ns = history.now_ns();
         let request = PutRequest {
             key: key.clone().into(),
             value: "x".into(),
             ..PutRequest::default()
         };
+        let op = history.invoke(process, "put", Value::text(&key));
         let answer = timeout(ANSWER_TIME_MAX, kv.put(request)).await;
-        let (outcome, revision, error) = match answer {
-            Ok(Ok(answer)) => (
-                Outcome::Ok,
-                answer.into_inner().header.map(|h| h.revision),
-                None,
+        let (kind, value, error) = match answer {
+            Ok(Ok(answer)) => {
+                let revision = answer.into_inner().header.map(|header| header.revision);
+                let told = revision.map(|revision| key_revision(&key, revision));
+                (Kind::Ok, told.unwrap_or(Value::text(key)), None)
+            }
+            Ok(Err(status)) => (judge(&status), Value::text(key), Some(status.to_string())),
+            Err(_) => (
+                Kind::Info,
+                Value::text(key),
+                Some("no answer in time".to_owned()),
             ),
-            Ok(Err(status)) => (judge(&status), None, Some(status.to_string())),
-            Err(_) => (Outcome::Info, None, Some("no answer in time".to_owned())),
         };
-        let end_ns = history.now_ns();
-        let failed = outcome != Outcome::Ok;
-        let name = format!("writer-{number}");
-        history.push(Op::Write {
-            client: name,
-            key,
-            start_ns,
-            end_ns,
-            outcome,
-            revision,
-            error,
-        });
+        let failed = kind != Kind::Ok;
+        process = history.complete(op, kind, value, error);
         if failed {
             sleep(AFTER_ERROR).await;
             kv = KvClient::new(client.next());
@@ -168,10 +167,10 @@ async fn write(mut client: Client, history: &History, number: usize, is_over: im
 }
 
 /// Only a refusal that says so itself is certain.
-fn judge(status: &Status) -> Outcome {
+fn judge(status: &Status) -> Kind {
     match status.code() {
-        Code::InvalidArgument | Code::FailedPrecondition | Code::ResourceExhausted => Outcome::Fail,
-        _ => Outcome::Info,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::ResourceExhausted => Kind::Fail,
+        _ => Kind::Info,
     }
 }
 
@@ -229,12 +228,8 @@ fn note(history: &History, answer: &WatchResponse, from: i64) -> i64 {
             continue;
         };
         next = next.max(kv.mod_revision + 1);
-        history.push(Op::Seen {
-            watcher: "watcher".into(),
-            key: String::from_utf8_lossy(&kv.key).into_owned(),
-            revision: kv.mod_revision,
-            at_ns: history.now_ns(),
-        });
+        let key = String::from_utf8_lossy(&kv.key);
+        history.note("watcher", "seen", key_revision(&key, kv.mod_revision));
     }
     next
 }

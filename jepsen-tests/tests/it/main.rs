@@ -6,7 +6,7 @@ use jepsen_tests::{Verdict, find};
 async fn check(scenario: &str) -> Result<()> {
     let scenario = find(scenario).context("no such scenario")?;
     let report = scenario.run(testkit::keelson()?).await?;
-    assert_eq!(report.verdict, Verdict::Valid, "{}", report.text());
+    assert_eq!(*report.verdict(), Verdict::Valid, "{}", report.text());
     Ok(())
 }
 

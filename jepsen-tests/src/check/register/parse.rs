@@ -1,0 +1,140 @@
+//! Reads register operations as Jepsen's workloads write them.
+//!
+//! One register: `:read v`, `:write v`, `:cas [old new]`. Many: each value is a tuple of key and
+//! value, as `jepsen.independent` makes it. With versions, as Jepsen's tests of etcd: the value is
+//! `[version value]`, for a compare-and-set `[version [old new]]`; ours add the key's revision.
+
+use super::{KeyOp, Versions};
+use crate::check::Error;
+use crate::check::intern::{Interner, NIL};
+use crate::check::linear::{Call, Change};
+use crate::edn::Value;
+use crate::history::{Kind, Op};
+
+/// All operations that may have had an effect or were answered, with the number of their key.
+pub(super) fn all<'a>(
+    ops: &'a [Op<'a>],
+    versions: Versions,
+    values: &mut Interner<'a>,
+) -> Result<Vec<(u32, KeyOp<'a>)>, Error> {
+    let is_keyed = is_keyed(ops);
+    let mut parsed = Vec::with_capacity(ops.len());
+    for op in ops {
+        if !matches!(op.f(), "read" | "write" | "cas") {
+            return Err(Error::Shape {
+                line: op.invoked.line,
+                what: format!("a register has no operation :{}", op.f()),
+            });
+        }
+        let is_idle = op.kind == Kind::Fail || (op.f() == "read" && op.kind != Kind::Ok);
+        if is_idle {
+            continue;
+        }
+        let (key, value) = match (is_keyed, op.value().pair()) {
+            (false, _) => (NIL, op.value()),
+            (true, Some((key, value))) => (values.number(key), value),
+            (true, None) => {
+                return Err(shape(op, "as other operations are: [key value]"));
+            }
+        };
+        let call = match versions {
+            Versions::Absent => plain(op, value, values)?,
+            Versions::Told => versioned(op, value, values)?,
+        };
+        parsed.push((key, KeyOp { call, op }));
+    }
+    Ok(parsed)
+}
+
+/// Whether the operations name versions: each acknowledged value of a key is a vector that begins
+/// with a number.
+pub(in crate::check) fn is_versioned(ops: &[Op<'_>]) -> bool {
+    let mut told = ops
+        .iter()
+        .filter(|op| op.kind == Kind::Ok && op.f() != "cas")
+        .peekable();
+    told.peek().is_some()
+        && is_keyed(ops)
+        && told.all(|op| {
+            let value = op.value().pair().and_then(|(_, value)| value.elements());
+            value.is_some_and(|all| {
+                matches!(
+                    all,
+                    [Value::Int(_) | Value::Nil, _] | [Value::Int(_) | Value::Nil, _, _]
+                )
+            })
+        })
+}
+
+/// Whether each value is a key with its value. Only a tuple says so itself; a vector of two may be
+/// one too, but then every value is.
+fn is_keyed(ops: &[Op<'_>]) -> bool {
+    let is_tuple = |op: &Op<'_>| matches!(op.invoked.value, Value::Tuple(_));
+    let is_keyed = |op: &Op<'_>| match op.value().pair() {
+        // The values of a compare-and-set are two themselves, and may have numbers beside them.
+        Some((_, value)) if op.f() == "cas" => {
+            matches!(value, Value::Tuple(_) | Value::Vector(_) | Value::List(_))
+        }
+        pair => pair.is_some(),
+    };
+    ops.iter().any(is_tuple) || ops.iter().all(is_keyed)
+}
+
+fn shape(op: &Op<'_>, wanted: &str) -> Error {
+    Error::Shape {
+        line: op.completed.map_or(op.invoked.line, |event| event.line),
+        what: format!(
+            "the value of a :{} must be {wanted}, and not {}",
+            op.f(),
+            op.value()
+        ),
+    }
+}
+
+fn plain<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Result<Call, Error> {
+    Ok(Call {
+        change: change(op, value, values)?,
+        version: None,
+        revision: None,
+    })
+}
+
+fn change<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Result<Change, Error> {
+    Ok(match op.f() {
+        "read" => Change::Read(values.number(value)),
+        "write" => Change::Write(values.number(value)),
+        _ => {
+            let (old, new) = value.pair().ok_or_else(|| shape(op, "[old new]"))?;
+            Change::Cas {
+                old: values.number(old),
+                new: values.number(new),
+            }
+        }
+    })
+}
+
+fn versioned<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Result<Call, Error> {
+    let wanted = "[version value] or [version value revision]";
+    let (version, value, revision) = match value {
+        // A key that is not there.
+        Value::Nil => (&Value::Nil, value, None),
+        _ => match value.elements() {
+            Some([version, value]) => (version, value, None),
+            Some([version, value, revision]) => (version, value, Some(revision)),
+            _ => return Err(shape(op, wanted)),
+        },
+    };
+    let number = |value: &Value| match value {
+        Value::Nil => Ok(None),
+        Value::Int(number) if *number >= 0 => Ok(Some(*number)),
+        _ => Err(shape(op, wanted)),
+    };
+    let told = op.kind == Kind::Ok;
+    let version = number(version)?.filter(|_| told);
+    let is_absent = told && op.f() == "read" && *value == Value::Nil && version.is_none();
+    Ok(Call {
+        change: change(op, value, values)?,
+        version: if is_absent { Some(0) } else { version },
+        revision: revision.map(number).transpose()?.flatten().filter(|_| told),
+    })
+}
