@@ -141,7 +141,7 @@ pub(super) fn check(text: &str, warnings: &mut Vec<String>, faults: &mut Vec<Str
 
 #[cfg(test)]
 mod tests {
-    use super::{check, parse};
+    use super::{Gates, check, parse};
 
     #[test]
     fn words_are_etcds() {
@@ -168,11 +168,19 @@ mod tests {
         };
         assert_eq!(of(""), (0, 0));
         assert_eq!(of("FastLeaseKeepAlive=true,PriorityRequest=false"), (0, 0));
-        assert_eq!(of("FastLeaseKeepAlive=false,CompactHashCheck=true"), (2, 0));
-        assert_eq!(of("LeaseCheckpointPersist=true"), (1, 1));
+        assert_eq!(of("FastLeaseKeepAlive=false,CompactHashCheck=true"), (1, 0));
+        assert_eq!(of("LeaseCheckpointPersist=true"), (0, 1));
         assert_eq!(
             of("LeaseCheckpointPersist=true,LeaseCheckpoint=true"),
-            (2, 0)
+            (0, 0)
         );
+    }
+
+    #[test]
+    fn alpha_gates_follow_the_gate_of_all() {
+        let all = Gates::of("AllAlpha=true,LeaseCheckpoint=false");
+        assert!(all.initial_corrupt_check && all.compact_hash_check && !all.lease_checkpoint);
+        assert_eq!(Gates::of("AllBeta=true"), Gates::default());
+        assert!(Gates::of("CompactHashCheck=true").compact_hash_check);
     }
 }
