@@ -18,7 +18,6 @@ mod permitted;
 mod quota;
 mod shared;
 mod view;
-mod view_hash;
 
 #[cfg(test)]
 pub(crate) mod tests;

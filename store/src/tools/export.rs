@@ -17,7 +17,7 @@ use super::schema::{self, LeaseRecord};
 use crate::config::CLUSTER_VERSION;
 use crate::consensus::{self, LogId, Member};
 use crate::engine::{Direction, EngineError, Family, Reader, Span};
-use crate::keys::sys::{AuthRow, Gc, Head, Many, Row};
+use crate::keys::sys::{AuthRow, Gc, Head, Many, Row, Seat};
 use crate::keys::{self, Damaged};
 
 /// Why there is no file. Nothing that the state holds is harmed by it.
@@ -69,7 +69,7 @@ fn export<W: Write>(rows: &dyn Reader, mut out: Writer<W>) -> Result<(W, Shape),
         schema::MEMBERS,
         members.collect::<Result<_, _>>()?,
     )?;
-    put_all(&mut out, schema::MEMBERS_REMOVED, BTreeMap::new())?;
+    put_all(&mut out, schema::MEMBERS_REMOVED, few.removed)?;
     let state = schema::conf_state(few.members.values())?;
     put_all(
         &mut out,
@@ -87,6 +87,7 @@ struct Few {
     gc: Gc,
     alarms: BTreeMap<Vec<u8>, Vec<u8>>,
     members: BTreeMap<u64, Member>,
+    removed: BTreeMap<Vec<u8>, Vec<u8>>,
     cluster_version: Option<String>,
     auth: AuthRow,
 }
@@ -114,7 +115,11 @@ impl Few {
                 Row::Member(id, row) => attributes.push((id, row)),
                 Row::ClusterVersion(version) => few.cluster_version = Some(version),
                 Row::Auth(auth) => few.auth = auth,
-                Row::Lease(..) | Row::User(_) | Row::Role(_) => {}
+                Row::Seat(id, Seat::Left) => {
+                    let (key, value) = schema::removed(id);
+                    few.removed.insert(key, value);
+                }
+                Row::Seat(_, Seat::Held) | Row::Lease(..) | Row::User(_) | Row::Role(_) => {}
             }
             Ok(())
         })?;

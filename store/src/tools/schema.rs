@@ -87,6 +87,11 @@ pub(crate) fn member(member: &Member) -> Result<(Vec<u8>, Vec<u8>), serde_json::
     Ok((key, serde_json::to_vec(&record)?))
 }
 
+/// A member that was removed, whose id no other may take.
+pub(crate) fn removed(id: u64) -> (Vec<u8>, Vec<u8>) {
+    (format!("{id:x}").into_bytes(), b"removed".to_vec())
+}
+
 /// Who votes and who only receives the log.
 pub(crate) fn conf_state<'m>(
     members: impl Iterator<Item = &'m Member>,
