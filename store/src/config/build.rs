@@ -7,8 +7,8 @@ use super::cluster::InitialCluster;
 use super::file::CLIENT_ALLOWED_CN;
 use super::values::Values;
 use super::{
-    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, Gates, KeepAlive, Logging,
-    TlsFiles, TlsPolicy, check,
+    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, Gates, KeepAlive,
+    Logging, TlsFiles, TlsPolicy, check,
 };
 use crate::limits;
 

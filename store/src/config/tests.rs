@@ -273,10 +273,7 @@ fn all_faults_are_told_together() {
 
 #[test]
 fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
-    let refused = [
-        "--host-whitelist=x",
-        "--discovery-srv=x",
-    ];
+    let refused = ["--host-whitelist=x", "--discovery-srv=x"];
     for flag in refused {
         assert_eq!(parse(&[flag]).unwrap_err().exit_code(), 1, "{flag}");
     }
