@@ -10,12 +10,15 @@ pub mod status;
 mod auth;
 mod check;
 mod cluster;
+mod election;
 mod gate;
 mod http;
 mod identity;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
+mod queue;
 mod range_stream;
 mod watch;
 

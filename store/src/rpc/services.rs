@@ -12,10 +12,12 @@ use proto_etcd::etcdserverpb::kv_server::KvServer;
 use proto_etcd::etcdserverpb::lease_server::LeaseServer;
 use proto_etcd::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto_etcd::etcdserverpb::watch_server::WatchServer;
+use proto_etcd::v3electionpb::election_server::ElectionServer;
+use proto_etcd::v3lockpb::lock_server::LockServer;
 use tonic::service::Routes;
 
 use super::context::Context;
-use super::{auth, cluster, gate, kv, lease, maintenance, watch};
+use super::{auth, cluster, election, gate, kv, lease, lock, maintenance, watch};
 use crate::limits;
 
 /// All services, behind the gate that every request passes.
@@ -42,6 +44,13 @@ pub async fn grpc_routes(context: &Arc<Context>) -> Router {
                 context.clone(),
             )))
             .add_service(AuthServer::new(auth::Auth(context.clone())))
+            .add_service(
+                LockServer::new(lock::Lock(context.clone())).max_decoding_message_size(bytes_max),
+            )
+            .add_service(
+                ElectionServer::new(election::Election(context.clone()))
+                    .max_decoding_message_size(bytes_max),
+            )
             .add_service(health);
     services
         .into_axum_router()

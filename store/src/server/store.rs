@@ -159,7 +159,7 @@ impl Store {
             limits: rpc_limits(&config),
             auth,
             leaderless,
-            stop: clients.tasks.stop().clone(),
+            tasks: clients.tasks.clone(),
         });
         let (ready, _) = watch::channel(false);
         tracing::info!(

@@ -7,6 +7,7 @@
 mod auth;
 mod bad_input;
 mod cluster;
+mod concurrency;
 mod differential;
 mod harness;
 mod http;
