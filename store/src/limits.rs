@@ -51,6 +51,16 @@ pub const QUEUE_WAITERS_MAX: usize = 50_000;
 /// has to do it.
 pub const QUEUE_LEAVE_TRIES: usize = 3;
 
+/// JSON in the gateway is converted in place up to this size of a message, and on another thread above.
+pub const GATEWAY_INLINE_BYTES: usize = 256 * 1024;
+
+/// A message may be so many times longer as JSON: base64 takes a third more, and the rest is names,
+/// spaces and numbers.
+pub const GATEWAY_JSON_SHARE: usize = 2;
+
+/// Websockets of one member. They count as no connections any more once they are open.
+pub const WEBSOCKETS_MAX: usize = 5_000;
+
 /// How often the leader looks for expired leases.
 pub const LEASE_TICK: Duration = Duration::from_millis(500);
 

@@ -7,6 +7,7 @@ pub mod context;
 pub mod services;
 pub mod status;
 
+mod access;
 mod auth;
 mod check;
 mod cluster;
@@ -27,5 +28,6 @@ pub use http::{health_routes, metrics_routes, version_routes};
 pub use identity::{Authenticator, CommonName};
 pub use services::{grpc_routes, not_found};
 
+pub(crate) use access::{Access, guarded};
 pub(crate) use gate::{Method, Shape};
 pub(crate) use http::{CLUSTER_ID_HEADER, PeerMember, peer_routes};

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use base::Tasks;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +23,8 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::rpc::{self, Context, Ids, Parts};
 use crate::tls::ServerTls;
+
+mod clients;
 
 /// A member that is ready to run. Its sockets are bound and its folder is taken.
 pub struct Store {
@@ -282,49 +283,6 @@ impl Store {
         self.tasks.spawn_infallible("auto compaction", async move {
             compactor::run(&for_compaction, mode, &stop).await;
         });
-    }
-
-    async fn serve_clients(&mut self) {
-        let grpc = rpc::grpc_routes(&self.context).await;
-        let http = Router::new()
-            .merge(rpc::health_routes(&self.context))
-            .merge(rpc::version_routes(&self.context))
-            .merge(rpc::metrics_routes(&self.context));
-        let has_own_http = !self.listeners.http.is_empty();
-        let client = if has_own_http {
-            grpc
-        } else {
-            grpc.merge(http.clone())
-        };
-        let health = rpc::health_routes(&self.context).merge(rpc::metrics_routes(&self.context));
-        let groups = [
-            (std::mem::take(&mut self.listeners.client), client),
-            (
-                std::mem::take(&mut self.listeners.http),
-                http.fallback(rpc::not_found),
-            ),
-            (
-                std::mem::take(&mut self.listeners.metrics),
-                health.fallback(rpc::not_found),
-            ),
-        ];
-        tracing::info!("ready to serve client requests");
-        for (bounds, router) in groups {
-            for bound in bounds {
-                let door = Arc::new(Door {
-                    side: "client",
-                    router: router.clone(),
-                    tls: self.client_tls.clone().filter(|_| bound.url.is_tls()),
-                    keep_alive: Some(self.config.keep_alive),
-                    max_streams: self.config.max_concurrent_streams,
-                    kill: self.clients.kill.clone(),
-                });
-                tracing::info!(url = %bound.url, "serving client traffic");
-                let tasks = &self.clients.tasks;
-                tasks.spawn_infallible("client listener", accept(bound, door, tasks.clone()));
-            }
-        }
-        self.ready.send_replace(true);
     }
 
     /// Newcomers are turned away and streams ended first, leadership is handed on while requests are

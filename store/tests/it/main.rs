@@ -9,6 +9,7 @@ mod bad_input;
 mod cluster;
 mod concurrency;
 mod differential;
+mod gateway;
 mod harness;
 mod http;
 mod lease;
