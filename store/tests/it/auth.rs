@@ -6,8 +6,8 @@ mod members;
 mod script;
 mod transcript;
 
-use super::differential::{compare_lines, real_etcds};
 use super::harness::Cluster;
+use super::real::{compare_lines, real_etcds};
 
 /// Hashes are cheap on both sides.
 const CHEAP: &str = "--bcrypt-cost=4";

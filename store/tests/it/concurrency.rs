@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
-use super::differential::{compare_lines, normal, real_etcds};
 use super::harness::{Cluster, SOON, connect};
+use super::real::{compare_lines, normal, real_etcds};
 
 type Waiting = JoinSet<String>;
 

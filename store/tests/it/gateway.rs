@@ -7,8 +7,8 @@ mod streams;
 mod transcript;
 mod websocket;
 
-use super::differential::{compare_lines, real_etcds};
 use super::harness::Cluster;
+use super::real::{compare_lines, real_etcds};
 
 /// Hashes are cheap on both sides.
 const CHEAP: &str = "--bcrypt-cost=4";

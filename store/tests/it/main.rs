@@ -14,5 +14,6 @@ mod harness;
 mod http;
 mod lease;
 mod one_member;
+mod real;
 mod tls;
 mod watch;

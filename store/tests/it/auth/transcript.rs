@@ -15,8 +15,8 @@ use proto_etcd::etcdserverpb::*;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::differential::normal;
 use super::super::harness::connect;
+use super::super::real::normal;
 use super::{CHEAP, compare_lines, one_member, real_etcds};
 
 /// bcrypt's hash of "given" at cost 4, in base64.

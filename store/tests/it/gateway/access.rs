@@ -6,7 +6,14 @@ use super::client::{b64, request, send};
 use super::transcript::seen;
 use super::{compare_lines, one_member, real_etcds};
 
-async fn knocks(endpoint: &str, cases: &[(Method, &str, &[(&str, &str)])]) -> Vec<String> {
+/// A method, a path and headers.
+type Knock = (
+    Method,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+async fn knocks(endpoint: &str, cases: &[Knock]) -> Vec<String> {
     let body = format!(r#"{{"key":"{}"}}"#, b64("a"));
     let mut lines = Vec::new();
     for (method, path, headers) in cases {
@@ -17,7 +24,7 @@ async fn knocks(endpoint: &str, cases: &[(Method, &str, &[(&str, &str)])]) -> Ve
     lines
 }
 
-async fn check(flags: &[&str], cases: &[(Method, &str, &[(&str, &str)])], words: &[&str]) {
+async fn check(flags: &[&str], cases: &[Knock], words: &[&str]) {
     let cluster = one_member(flags).await;
     let ours = knocks(&cluster.endpoint(0), cases).await;
     let all = ours.join("\n");
@@ -32,7 +39,7 @@ async fn check(flags: &[&str], cases: &[(Method, &str, &[(&str, &str)])], words:
 #[tokio::test(flavor = "multi_thread")]
 async fn only_listed_origins_are_allowed() {
     let flags = ["--cors=http://good:80,https://fine:443"];
-    let cases: &[(Method, &str, &[(&str, &str)])] = &[
+    let cases: &[Knock] = &[
         (Method::POST, "/v3/kv/range", &[]),
         (
             Method::POST,
@@ -64,7 +71,7 @@ async fn only_listed_origins_are_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_listed_hosts_are_served() {
     let flags = ["--host-whitelist=good.example,::1,127.0.0.1"];
-    let cases: &[(Method, &str, &[(&str, &str)])] = &[
+    let cases: &[Knock] = &[
         (Method::POST, "/v3/kv/range", &[("host", "good.example")]),
         (
             Method::POST,
@@ -87,7 +94,7 @@ async fn only_listed_hosts_are_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_can_be_left_out() {
     let flags = ["--enable-grpc-gateway=false"];
-    let cases: &[(Method, &str, &[(&str, &str)])] = &[
+    let cases: &[Knock] = &[
         (Method::POST, "/v3/kv/range", &[]),
         (Method::POST, "/v3beta/kv/range", &[]),
         (Method::OPTIONS, "/v3/kv/range", &[]),
