@@ -1,6 +1,8 @@
 //! Generates the etcd v3 messages and services. Pure Rust: no protoc is needed.
 use std::path::PathBuf;
 
+use prost::Message;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("protos");
     let files = [
@@ -14,6 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     println!("cargo:rerun-if-changed=protos");
     let descriptors = protox::compile(files, [root])?;
+    // For whoever reads messages without knowing their types when it is compiled.
+    let out = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
+    std::fs::write(out, descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_client(std::env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(std::env::var_os("CARGO_FEATURE_SERVER").is_some())

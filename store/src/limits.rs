@@ -44,6 +44,27 @@ pub const RANGE_STREAM_FIRST_CHUNK_KEYS: i64 = 10;
 /// A lease of more seconds than this would overflow etcd's clocks.
 pub const LEASE_TTL_MAX_SECONDS: i64 = 9_000_000_000;
 
+/// The lifetime of a lease that a lock or an election makes for a caller without one, as in etcd.
+pub const SESSION_TTL_SECONDS: i64 = 60;
+
+/// Requests of one member that wait for a lock or an election, some kilobytes each. Further ones are
+/// refused.
+pub const QUEUE_WAITERS_MAX: usize = 50_000;
+
+/// Times that a key is tried to be taken out of a queue for a client that went away; then its lease
+/// has to do it.
+pub const QUEUE_LEAVE_TRIES: usize = 3;
+
+/// JSON in the gateway is converted in place up to this size of a message, and on another thread above.
+pub const GATEWAY_INLINE_BYTES: usize = 256 * 1024;
+
+/// A message may be so many times longer as JSON: base64 takes a third more, and the rest is names,
+/// spaces and numbers.
+pub const GATEWAY_JSON_SHARE: usize = 2;
+
+/// Websockets of one member. They count as no connections any more once they are open.
+pub const WEBSOCKETS_MAX: usize = 5_000;
+
 /// How often the leader looks for expired leases.
 pub const LEASE_TICK: Duration = Duration::from_millis(500);
 

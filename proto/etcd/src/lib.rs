@@ -12,6 +12,9 @@
     reason = "generated code is not held to the hand-written code's lints"
 )]
 
+/// The protocol files as a `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Stored key-values and events.
 pub mod mvccpb {
     tonic::include_proto!("mvccpb");

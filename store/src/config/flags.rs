@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Text,
     List,
     Urls,
+    Origins,
     Cluster,
     OneOf(&'static [&'static str]),
     Gates,
@@ -130,6 +131,11 @@ pub(super) fn check_form(flag: &Flag, value: &str) -> Result<(), String> {
         Kind::Urls => Url::parse_list(value)
             .map(drop)
             .map_err(|error| error.to_string()),
+        Kind::Origins if value == "*" => Ok(()),
+        Kind::Origins => {
+            let mut urls = value.split(',').map(Url::parse);
+            urls.try_for_each(|url| url.map(drop).map_err(|error| error.to_string()))
+        }
         Kind::Cluster => InitialCluster::parse(value)
             .map(drop)
             .map_err(|error| error.to_string()),

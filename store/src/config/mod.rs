@@ -19,6 +19,7 @@ mod text;
 mod url;
 mod values;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,6 +164,13 @@ pub struct Config {
     pub max_concurrent_streams: u32,
     /// `--grpc-keepalive-interval` and `--grpc-keepalive-timeout`.
     pub keep_alive: KeepAlive,
+    /// `--enable-grpc-gateway`: whether the services are also served as JSON below `/v3`.
+    pub enable_grpc_gateway: bool,
+    /// `--cors`: origins that browsers may call from; empty or with a star, any.
+    pub cors: BTreeSet<String>,
+    /// `--host-whitelist`: hosts that plain HTTP requests without TLS may name; empty or with a star,
+    /// any.
+    pub host_whitelist: BTreeSet<String>,
     /// `--socket-reuse-port`.
     pub reuse_port: bool,
     /// `--memory-mlock`.

@@ -273,7 +273,7 @@ fn all_faults_are_told_together() {
 
 #[test]
 fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
-    let refused = ["--host-whitelist=x", "--discovery-srv=x"];
+    let refused = ["--discovery-srv=x"];
     for flag in refused {
         assert_eq!(parse(&[flag]).unwrap_err().exit_code(), 1, "{flag}");
     }
@@ -297,6 +297,40 @@ fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
     ])
     .unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn who_may_come_by_http_is_read() {
+    let config = parse(&["--name=a"]).unwrap();
+    assert!(config.enable_grpc_gateway);
+    assert!(config.cors.contains("*") && config.host_whitelist.contains("*"));
+    let config = parse(&[
+        "--name=a",
+        "--enable-grpc-gateway=false",
+        "--cors=http://a.b:1,https://c:2",
+        "--host-whitelist=b,a,b",
+    ])
+    .unwrap();
+    assert!(!config.enable_grpc_gateway);
+    let texts = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(texts(&config.cors), ["http://a.b:1", "https://c:2"]);
+    assert_eq!(texts(&config.host_whitelist), ["a", "b"]);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let bad = [
+        (
+            "--cors=http://a",
+            "URL address does not have the form \"host:port\": http://a",
+        ),
+        (
+            "--cors=http://a:1,*",
+            "URL scheme must be http, https, unix, or unixs: *",
+        ),
+    ];
+    for (flag, why) in bad {
+        let error = parse(&[flag]).unwrap_err();
+        assert!(error.to_string().ends_with(why), "{flag}: {error}");
+        assert_eq!(error.exit_code(), 2, "{flag}");
+    }
 }
 
 #[test]

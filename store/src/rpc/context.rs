@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base::Tasks;
 use prost::Message;
 use proto_etcd::etcdserverpb::alarm_request::AlarmAction;
 use proto_etcd::etcdserverpb::{
@@ -71,6 +72,11 @@ pub struct Context {
     pub leaderless: watch::Receiver<bool>,
     /// The member's end; open streams end with it.
     pub stop: CancellationToken,
+    /// Owns what outlives its request: tidying up after a client that went away, and upgraded
+    /// connections. Ends with the client connections.
+    pub tasks: Tasks,
+    /// Requests that wait for others to leave a lock or an election.
+    pub(super) waiters: Arc<Semaphore>,
     /// The latest news of consensus: who leads, the term, the members. Cheaper than to ask for it.
     news: watch::Receiver<Status>,
     ranges: Arc<Semaphore>,
@@ -96,8 +102,8 @@ pub struct Parts {
     pub auth: Authenticator,
     /// See [`Context`].
     pub leaderless: watch::Receiver<bool>,
-    /// See [`Context`].
-    pub stop: CancellationToken,
+    /// See [`Context`]. Its end is the member's.
+    pub tasks: Tasks,
 }
 
 impl Context {
@@ -112,7 +118,7 @@ impl Context {
             limits,
             auth,
             leaderless,
-            stop,
+            tasks,
         } = parts;
         // As etcd makes them: unique among members, and among starts of one, without asking anyone.
         let now = SystemTime::now()
@@ -132,7 +138,9 @@ impl Context {
             limits,
             auth,
             leaderless,
-            stop,
+            stop: tasks.stop().clone(),
+            tasks,
+            waiters: Arc::new(Semaphore::new(limits::QUEUE_WAITERS_MAX)),
             ranges: Arc::new(Semaphore::new(limits::RANGES_IN_FLIGHT_MAX)),
             snapshots: Arc::new(Semaphore::new(limits::SNAPSHOTS_IN_FLIGHT_MAX)),
             next_id: AtomicU64::new(first_id + 1),

@@ -34,6 +34,8 @@ const LEASE: &str = "etcdserverpb.Lease";
 const CLUSTER: &str = "etcdserverpb.Cluster";
 const MAINTENANCE: &str = "etcdserverpb.Maintenance";
 const AUTH: &str = "etcdserverpb.Auth";
+const LOCK: &str = "v3lockpb.Lock";
+const ELECTION: &str = "v3electionpb.Election";
 
 /// The closed set: nothing that a client makes up becomes a label.
 const METHODS: &[Method] = &[
@@ -95,6 +97,17 @@ const METHODS: &[Method] = &[
     unary(AUTH, "RoleDelete"),
     unary(AUTH, "RoleGrantPermission"),
     unary(AUTH, "RoleRevokePermission"),
+    unary(LOCK, "Lock"),
+    unary(LOCK, "Unlock"),
+    unary(ELECTION, "Campaign"),
+    unary(ELECTION, "Proclaim"),
+    unary(ELECTION, "Leader"),
+    Method {
+        service: ELECTION,
+        name: "Observe",
+        shape: Shape::ServerStream,
+    },
+    unary(ELECTION, "Resign"),
 ];
 
 const fn unary(service: &'static str, name: &'static str) -> Method {

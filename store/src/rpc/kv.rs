@@ -25,7 +25,12 @@ use crate::limits;
 pub(super) struct Kv(pub(super) Arc<Context>);
 
 impl Kv {
-    async fn range(&self, caller: &Caller, request: RangeRequest) -> Result<RangeResponse, Error> {
+    /// Reads keys.
+    pub(super) async fn range(
+        &self,
+        caller: &Caller,
+        request: RangeRequest,
+    ) -> Result<RangeResponse, Error> {
         check::range(&request)?;
         if !request.serializable {
             // The gate lets a learner's ranges through, because it may answer these here.
@@ -40,7 +45,12 @@ impl Kv {
         Ok(response)
     }
 
-    async fn txn(&self, caller: &Caller, request: TxnRequest) -> Result<TxnResponse, Error> {
+    /// Compares, then reads and writes.
+    pub(super) async fn txn(
+        &self,
+        caller: &Caller,
+        request: TxnRequest,
+    ) -> Result<TxnResponse, Error> {
         check::txn(&request, self.0.limits.max_txn_ops)?;
         let mut response = if crate::mvcc::txn::is_read_only(&request) {
             if !is_serializable(&request) {
@@ -59,6 +69,28 @@ impl Kv {
             };
             self.0.propose_for::<TxnResponse>(caller, request).await?
         };
+        self.0.complete(&mut response.header);
+        Ok(response)
+    }
+
+    /// Deletes keys.
+    pub(super) async fn delete(
+        &self,
+        caller: &Caller,
+        request: DeleteRangeRequest,
+    ) -> Result<DeleteRangeResponse, Error> {
+        check::delete(&request)?;
+        let started = Instant::now();
+        let request = InternalRaftRequest {
+            delete_range: Some(request),
+            ..Default::default()
+        };
+        let proposed = self.0.propose_for::<DeleteRangeResponse>(caller, request);
+        let result = proposed.await;
+        self.0
+            .metrics
+            .request("DeleteRange", started, result.is_ok());
+        let mut response = result?;
         self.0.complete(&mut response.header);
         Ok(response)
     }
@@ -165,20 +197,7 @@ impl Service for Kv {
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
         let caller = Caller::of(&request);
-        let request = request.into_inner();
-        check::delete(&request)?;
-        let started = Instant::now();
-        let request = InternalRaftRequest {
-            delete_range: Some(request),
-            ..Default::default()
-        };
-        let proposed = self.0.propose_for::<DeleteRangeResponse>(&caller, request);
-        let result = proposed.await;
-        self.0
-            .metrics
-            .request("DeleteRange", started, result.is_ok());
-        let mut response = result?;
-        self.0.complete(&mut response.header);
+        let response = self.delete(&caller, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 

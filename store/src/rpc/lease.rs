@@ -26,14 +26,13 @@ const LEASE_COST_BYTES: u64 = 64;
 /// See the module.
 pub(super) struct Lease(pub(super) Arc<Context>);
 
-#[tonic::async_trait]
-impl Service for Lease {
-    async fn lease_grant(
+impl Lease {
+    /// Grants a lease; the request's id may be 0.
+    pub(super) async fn grant(
         &self,
-        request: Request<LeaseGrantRequest>,
-    ) -> Result<Response<LeaseGrantResponse>, Status> {
-        let caller = Caller::of(&request);
-        let mut request = request.into_inner();
+        caller: &Caller,
+        mut request: LeaseGrantRequest,
+    ) -> Result<LeaseGrantResponse, Error> {
         if request.id == 0 {
             // Positive, as etcd's: other tools print it as a hexadecimal number.
             request.id = i64::try_from(self.0.new_id() & (u64::MAX >> 1))
@@ -43,16 +42,16 @@ impl Service for Lease {
         // Settled before it is replicated: members need not have the same settings.
         request.ttl = request.ttl.max(self.0.limits.lease_ttl_min_seconds);
         self.0.reserve(LEASE_COST_BYTES).await?;
-        self.0.require_user(&caller).await?;
+        self.0.require_user(caller).await?;
         if request.ttl > limits::LEASE_TTL_MAX_SECONDS {
-            return Err(Error::LeaseTtlTooLarge.into());
+            return Err(Error::LeaseTtlTooLarge);
         }
         let started = Instant::now();
         let request = InternalRaftRequest {
             lease_grant: Some(request),
             ..Default::default()
         };
-        let proposed = self.0.propose_for::<LeaseGrantResponse>(&caller, request);
+        let proposed = self.0.propose_for::<LeaseGrantResponse>(caller, request);
         let result = proposed.await;
         self.0
             .metrics
@@ -60,6 +59,18 @@ impl Service for Lease {
         let mut response = result?;
         self.0.metrics.leases_granted.inc();
         self.0.complete(&mut response.header);
+        Ok(response)
+    }
+}
+
+#[tonic::async_trait]
+impl Service for Lease {
+    async fn lease_grant(
+        &self,
+        request: Request<LeaseGrantRequest>,
+    ) -> Result<Response<LeaseGrantResponse>, Status> {
+        let caller = Caller::of(&request);
+        let response = self.grant(&caller, request.into_inner()).await?;
         Ok(Response::new(response))
     }
 

@@ -7,15 +7,19 @@ pub mod context;
 pub mod services;
 pub mod status;
 
+mod access;
 mod auth;
 mod check;
 mod cluster;
+mod election;
 mod gate;
 mod http;
 mod identity;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
+mod queue;
 mod range_stream;
 mod snapshot;
 mod watch;
@@ -25,5 +29,6 @@ pub use http::{health_routes, metrics_routes, version_routes};
 pub use identity::{Authenticator, CommonName};
 pub use services::{grpc_routes, not_found};
 
+pub(crate) use access::{Access, guarded};
 pub(crate) use gate::{Method, Shape};
 pub(crate) use http::{CLUSTER_ID_HEADER, PeerMember, peer_routes};

@@ -5,20 +5,23 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use proto_etcd::etcdserverpb::auth_server::AuthServer;
 use proto_etcd::etcdserverpb::cluster_server::ClusterServer;
 use proto_etcd::etcdserverpb::kv_server::KvServer;
 use proto_etcd::etcdserverpb::lease_server::LeaseServer;
 use proto_etcd::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto_etcd::etcdserverpb::watch_server::WatchServer;
+use proto_etcd::v3electionpb::election_server::ElectionServer;
+use proto_etcd::v3lockpb::lock_server::LockServer;
 use tonic::service::Routes;
 
 use super::context::Context;
-use super::{auth, cluster, gate, kv, lease, maintenance, watch};
+use super::http::text;
+use super::{auth, cluster, election, gate, kv, lease, lock, maintenance, watch};
 use crate::limits;
 
-/// All services, behind the gate that every request passes.
+/// All services, behind the gate that every request passes. What is no service is not answered.
 pub async fn grpc_routes(context: &Arc<Context>) -> Router {
     // What etcd takes: the request itself and what its frame adds. Answers have no limit.
     let bytes_max = context.limits.max_request_bytes + limits::GRPC_OVERHEAD_BYTES;
@@ -42,6 +45,13 @@ pub async fn grpc_routes(context: &Arc<Context>) -> Router {
                 context.clone(),
             )))
             .add_service(AuthServer::new(auth::Auth(context.clone())))
+            .add_service(
+                LockServer::new(lock::Lock(context.clone())).max_decoding_message_size(bytes_max),
+            )
+            .add_service(
+                ElectionServer::new(election::Election(context.clone()))
+                    .max_decoding_message_size(bytes_max),
+            )
             .add_service(health);
     services
         .into_axum_router()
@@ -49,7 +59,7 @@ pub async fn grpc_routes(context: &Arc<Context>) -> Router {
             context.clone(),
             gate::gate,
         ))
-        .fallback(not_found)
+        .reset_fallback()
 }
 
 /// Answers callers of what does not exist in the protocol that they speak.
@@ -62,6 +72,6 @@ pub async fn not_found(request: Request) -> Response {
         let service = request.uri().path().split('/').nth(1).unwrap_or_default();
         tonic::Status::unimplemented(format!("unknown service {service}")).into_http()
     } else {
-        (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+        text(StatusCode::NOT_FOUND, "404 page not found\n".into())
     }
 }

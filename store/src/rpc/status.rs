@@ -3,11 +3,7 @@
 
 use tonic::{Code, Status};
 
-use crate::apply::ReadError;
-use crate::auth::jwt::JwtError;
-use crate::auth::password::PasswordError;
-use crate::command::ApplyError;
-use crate::consensus::{self, Fatal, MembershipError, ProposeError};
+mod from;
 
 /// Everything that a request can end in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,6 +170,18 @@ pub enum Error {
     /// A password that is too long, or a token that cannot be made: in the words of what refused it.
     #[error("{0}")]
     Refused(String),
+    /// The lease of a key that waited for a lock has ended.
+    #[error("mutex: session is expired")]
+    SessionExpired,
+    /// Somebody else leads the election, or nobody.
+    #[error("election: not leader")]
+    NotElected,
+    /// Nobody leads the election.
+    #[error("election: no leader")]
+    NobodyElected,
+    /// A leader's request that does not say by which key it leads.
+    #[error("\"leader\" field must be provided")]
+    LeaderKeyMissing,
     /// A streamed range in an order of its own.
     #[error("RangeStream does not support custom sort orders")]
     StreamSort,
@@ -235,6 +243,10 @@ impl Error {
             Self::TooManyRequests | Self::NotEnoughStarted => Code::Unknown,
             // and has no code for these.
             Self::NoPasswordUser | Self::Refused(_) => Code::Unknown,
+            Self::SessionExpired
+            | Self::NotElected
+            | Self::NobodyElected
+            | Self::LeaderKeyMissing => Code::Unknown,
             Self::Unhealthy
             | Self::NoLeader
             | Self::LeaderChanged
@@ -255,132 +267,26 @@ impl Error {
             | Self::StreamFilters
             | Self::NoPasswordUser
             | Self::Refused(_)
+            | Self::SessionExpired
+            | Self::NotElected
+            | Self::NobodyElected
+            | Self::LeaderKeyMissing
             | Self::Internal(_) => self.to_string(),
             _ => format!("etcdserver: {self}"),
         }
     }
 }
 
+impl Error {
+    /// What it is where etcd asks itself through its own client, as for locks and elections: the
+    /// client's errors reach the wire without their code.
+    pub(super) fn through_client(&self) -> Status {
+        Status::unknown(self.message())
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         Self::new(error.code(), error.message())
-    }
-}
-
-impl From<ProposeError> for Error {
-    fn from(error: ProposeError) -> Self {
-        match error {
-            ProposeError::NoLeader => Self::TimeoutLeaderFailed,
-            ProposeError::Overloaded => Self::TooManyRequests,
-            // The command may yet be applied; nothing that reads as a refusal may be said.
-            ProposeError::Unknown(_) => Self::TimeoutConnectionLost,
-            ProposeError::Timeout => Self::Timeout,
-            ProposeError::Stopped => Self::Stopped,
-        }
-    }
-}
-
-impl From<consensus::ReadError> for Error {
-    fn from(error: consensus::ReadError) -> Self {
-        match error {
-            consensus::ReadError::NoLeader => Self::NoLeader,
-            consensus::ReadError::Timeout => Self::Timeout,
-            consensus::ReadError::Stopped => Self::Stopped,
-        }
-    }
-}
-
-impl From<MembershipError> for Error {
-    fn from(error: MembershipError) -> Self {
-        match error {
-            MembershipError::NotFound(_) => Self::MemberNotFound,
-            MembershipError::IdExists(_) => Self::MemberExists,
-            MembershipError::PeerUrlsExist => Self::PeerUrlsExist,
-            MembershipError::NotLearner(_) => Self::NotLearner,
-            MembershipError::LearnerNotReady(_) => Self::LearnerNotReady,
-            MembershipError::TooManyLearners => Self::TooManyLearners,
-            MembershipError::NotEnoughStarted => Self::NotEnoughStarted,
-            MembershipError::Unhealthy => Self::Unhealthy,
-            MembershipError::Propose(error) => error.into(),
-        }
-    }
-}
-
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Compacted => Self::Compacted,
-            ReadError::FutureRev => Self::FutureRevision,
-            ReadError::Refused(error) => error.into(),
-            ReadError::NotReadOnly | ReadError::Busy => Self::Internal(error.to_string()),
-            ReadError::Storage(fatal) => fatal.into(),
-        }
-    }
-}
-
-impl From<Fatal> for Error {
-    fn from(fatal: Fatal) -> Self {
-        tracing::error!(error = %base::report(&fatal), "the state cannot be read");
-        Self::Internal(format!("the state cannot be read: {fatal}"))
-    }
-}
-
-impl From<ApplyError> for Error {
-    fn from(error: ApplyError) -> Self {
-        match error {
-            ApplyError::KeyNotFound => Self::KeyNotFound,
-            ApplyError::LeaseNotFound => Self::LeaseNotFound,
-            ApplyError::LeaseExists => Self::LeaseExists,
-            ApplyError::LeaseTtlTooLarge => Self::LeaseTtlTooLarge,
-            ApplyError::Compacted => Self::Compacted,
-            ApplyError::FutureRev => Self::FutureRevision,
-            ApplyError::NoSpace => Self::NoSpace,
-            ApplyError::Corrupt => Self::Corrupt,
-            ApplyError::ValueProvided => Self::ValueProvided,
-            ApplyError::LeaseProvided => Self::LeaseProvided,
-            ApplyError::DuplicateKey => Self::DuplicateKey,
-            ApplyError::MemberNotFound => Self::MemberNotFound,
-            ApplyError::Unsupported => {
-                Self::Unsupported("not supported yet by the leader of this cluster")
-            }
-            ApplyError::Malformed => Self::Internal("the command could not be read".into()),
-            ApplyError::RootUserNotExist => Self::RootUserNotExist,
-            ApplyError::RootRoleNotExist => Self::RootRoleNotExist,
-            ApplyError::UserExists => Self::UserExists,
-            ApplyError::UserEmpty => Self::UserEmpty,
-            ApplyError::UserNotFound => Self::UserNotFound,
-            ApplyError::RoleExists => Self::RoleExists,
-            ApplyError::RoleNotFound => Self::RoleNotFound,
-            ApplyError::RoleEmpty => Self::RoleEmpty,
-            ApplyError::AuthFailed => Self::AuthFailed,
-            ApplyError::PermissionNotGiven => Self::PermissionNotGiven,
-            ApplyError::PermissionDenied => Self::PermissionDenied,
-            ApplyError::RoleNotGranted => Self::RoleNotGranted,
-            ApplyError::PermissionNotGranted => Self::PermissionNotGranted,
-            ApplyError::AuthNotEnabled => Self::AuthNotEnabled,
-            ApplyError::InvalidAuthMgmt => Self::InvalidAuthMgmt,
-            ApplyError::AuthOldRevision => Self::AuthOldRevision,
-            ApplyError::NoPasswordUser => Self::NoPasswordUser,
-        }
-    }
-}
-
-impl From<PasswordError> for Error {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            PasswordError::TooLong => Self::Refused(error.to_string()),
-            PasswordError::Stopped => Self::Stopped,
-            PasswordError::Hash(_) => {
-                tracing::error!(error = %base::report(&error), "no password can be hashed");
-                Self::Internal(error.to_string())
-            }
-        }
-    }
-}
-
-impl From<JwtError> for Error {
-    fn from(error: JwtError) -> Self {
-        tracing::warn!(error = %base::report(&error), "no token can be made");
-        Self::Refused(error.to_string())
     }
 }

@@ -168,7 +168,8 @@ where
         }
         router.call(request)
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    // Upgrades are websockets of the JSON gateway.
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut is_draining = false;
     loop {

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use base::Tasks;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,8 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::rpc::{self, Context, Ids, Parts};
 use crate::tls::ServerTls;
+
+mod clients;
 
 /// A member that is ready to run. Its sockets are bound and its folder is taken.
 pub struct Store {
@@ -190,7 +191,7 @@ impl Store {
             limits: rpc_limits(&config),
             auth,
             leaderless,
-            stop: clients.tasks.stop().clone(),
+            tasks: clients.tasks.clone(),
         });
         let (ready, _) = watch::channel(false);
         tracing::info!(
@@ -348,58 +349,6 @@ impl Store {
                 corruption::compactions(&context, &hashes, every, &stop).await;
             });
         }
-    }
-
-    async fn serve_clients(&mut self) {
-        let grpc = rpc::grpc_routes(&self.context).await;
-        let http = Router::new()
-            .merge(rpc::health_routes(&self.context))
-            .merge(rpc::version_routes(&self.context))
-            .merge(rpc::metrics_routes(&self.context));
-        let has_own_http = !self.listeners.http.is_empty();
-        let client = if has_own_http {
-            grpc
-        } else {
-            grpc.merge(http.clone())
-        };
-        let health = rpc::health_routes(&self.context).merge(rpc::metrics_routes(&self.context));
-        let groups = [
-            (
-                std::mem::take(&mut self.listeners.client),
-                client,
-                Some(if has_own_http { "grpc" } else { "grpc+http" }),
-            ),
-            (
-                std::mem::take(&mut self.listeners.http),
-                http.fallback(rpc::not_found),
-                Some("http"),
-            ),
-            (
-                std::mem::take(&mut self.listeners.metrics),
-                health.fallback(rpc::not_found),
-                None,
-            ),
-        ];
-        tracing::info!("ready to serve client requests");
-        for (bounds, router, traffic) in groups {
-            for bound in bounds {
-                let door = Arc::new(Door {
-                    side: "client",
-                    router: router.clone(),
-                    tls: self.client_tls.clone().filter(|_| bound.url.is_tls()),
-                    keep_alive: Some(self.config.keep_alive),
-                    max_streams: self.config.max_concurrent_streams,
-                    kill: self.clients.kill.clone(),
-                });
-                match traffic {
-                    Some(traffic) => announce::serving(&bound.url, &bound.shown(), traffic),
-                    None => tracing::info!(address = %bound.url, "serving metrics"),
-                }
-                let tasks = &self.clients.tasks;
-                tasks.spawn_infallible("client listener", accept(bound, door, tasks.clone()));
-            }
-        }
-        self.ready.send_replace(true);
     }
 
     /// Newcomers are turned away and streams ended first, leadership is handed on while requests are

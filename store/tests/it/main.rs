@@ -7,12 +7,15 @@
 mod auth;
 mod bad_input;
 mod cluster;
+mod concurrency;
 mod corruption;
 mod differential;
+mod gateway;
 mod harness;
 mod http;
 mod lease;
 mod one_member;
+mod real;
 mod recovery;
 mod snapshot;
 mod surface;

@@ -9,8 +9,8 @@ use proto_etcd::etcdserverpb::lease_client::LeaseClient;
 use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto_etcd::etcdserverpb::*;
 
-use super::differential::{RealEtcd, normal};
 use super::harness::{Cluster, connect, etcdctl};
+use super::real::{RealEtcd, normal};
 
 const CHEAP: &str = "--bcrypt-cost=4";
 
@@ -257,7 +257,7 @@ async fn a_snapshot_tells_how_much_is_to_come_and_ends_with_its_checksum() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_moves_in_from_etcd() {
-    for (name, real) in super::auth::real_etcds(&[CHEAP]).await {
+    for (name, real) in super::real::real_etcds(&[CHEAP]).await {
         let dir = tempfile::tempdir().unwrap();
         fill(&real.endpoint).await;
         let before = look(&real.endpoint).await;

@@ -9,8 +9,8 @@ use store::config::Config;
 use store::server::{Handle, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::differential::RealEtcd;
 use super::harness::{SOON, etcdctl, free_port};
+use super::real::RealEtcd;
 use super::tls::{Authority, file};
 
 /// Members that run until it is dropped.

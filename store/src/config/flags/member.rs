@@ -220,8 +220,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "enable-grpc-gateway",
         Kind::Bool,
         "true",
-        Warns("the JSON gateway does not exist"),
-        "Serve /v3 as JSON.",
+        Yes,
+        "Serve the services as JSON below /v3.",
     ),
     flag(
         MEMBER,

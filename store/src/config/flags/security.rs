@@ -1,6 +1,6 @@
 //! Flags of TLS and of users.
 
-use super::Support::{Refuses, Warns, Yes};
+use super::Support::Yes;
 use super::{AUTH, Flag, Kind, SECURITY, flag};
 
 /// See the module.
@@ -177,18 +177,18 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(
         SECURITY,
         "cors",
-        Kind::Text,
+        Kind::Origins,
         "*",
-        Warns("no cross-origin headers are sent"),
-        "Origins that browsers may call from.",
+        Yes,
+        "Origins that browsers may call from, as http://host:port; * means any.",
     ),
     flag(
         SECURITY,
         "host-whitelist",
         Kind::List,
         "*",
-        Refuses("requests cannot be limited by their Host header yet"),
-        "Host headers to accept without TLS.",
+        Yes,
+        "Hosts to accept in plain HTTP requests without TLS; * or nothing means any.",
     ),
     flag(
         SECURITY,

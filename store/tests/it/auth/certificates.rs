@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::harness::{SOON, etcdctl, free_port};
 use super::super::tls::{Authority, file, flags, member};
-use super::compare;
+use super::compare_lines;
 
 /// Whose certificate, and a command.
 const LINES: &[(&str, &str)] = &[
@@ -102,5 +102,5 @@ async fn a_certificate_names_its_user() {
         }
     });
     up.await.unwrap();
-    compare("etcd", &transcript(dir, client).await, &ours, &[]);
+    compare_lines("etcd", &transcript(dir, client).await, &ours, &[]);
 }

@@ -10,8 +10,8 @@ use proto_etcd::etcdserverpb::*;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use super::super::differential::RealEtcd;
 use super::super::harness::{Cluster, connect, etcdctl};
+use super::super::real::RealEtcd;
 use super::CHEAP;
 
 /// Users root and ann; ann may read what begins with `a/`.

@@ -1,7 +1,7 @@
 //! An operator's day by the real etcdctl, on each server: the same words on the screen.
 
 use super::super::harness::etcdctl;
-use super::{CHEAP, compare, one_member, real_etcds};
+use super::{CHEAP, compare_lines, one_member, real_etcds};
 
 /// A user and its password, a command, and what is typed in.
 type Line = (&'static str, &'static str, &'static str);
@@ -161,6 +161,6 @@ async fn an_operator_sees_what_the_real_etcd_shows() {
     let ours = transcript(&cluster.endpoint(0)).await;
     assert!(ours.len() > 100);
     for (name, real) in real_etcds(&[CHEAP]).await {
-        compare(name, &transcript(&real.endpoint).await, &ours, NEWER);
+        compare_lines(name, &transcript(&real.endpoint).await, &ours, NEWER);
     }
 }

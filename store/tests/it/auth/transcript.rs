@@ -15,9 +15,9 @@ use proto_etcd::etcdserverpb::*;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::differential::normal;
 use super::super::harness::connect;
-use super::{CHEAP, compare, one_member, real_etcds};
+use super::super::real::normal;
+use super::{CHEAP, compare_lines, one_member, real_etcds};
 
 /// bcrypt's hash of "given" at cost 4, in base64.
 const HASH_OF_GIVEN: &str =
@@ -272,6 +272,6 @@ async fn everybody_is_answered_as_by_the_real_etcd() {
         assert!(!is_leak || line.contains("permission denied"), "{line}");
     }
     for (name, real) in real_etcds(&[CHEAP]).await {
-        compare(name, &transcript(&real.endpoint).await, &ours, NEWER);
+        compare_lines(name, &transcript(&real.endpoint).await, &ours, NEWER);
     }
 }
