@@ -17,7 +17,7 @@ const NODES_MAX: usize = 24;
 /// The picture, or nothing if the cycle is too long for one.
 pub(super) fn svg(finding: &Finding) -> String {
     let count = finding.ops.len();
-    if count < 2 || count > NODES_MAX {
+    if !(2..=NODES_MAX).contains(&count) {
         return String::new();
     }
     let height = if count == 2 { 180.0 } else { 340.0 };

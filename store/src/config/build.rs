@@ -44,16 +44,10 @@ impl Config {
     fn assemble(values: &Values, auto_compaction: AutoCompaction) -> Self {
         let name = values.text("name").to_owned();
         let advertise_peer_urls = values.urls("initial-advertise-peer-urls");
-        let given_cluster =
-            InitialCluster::parse(values.text("initial-cluster")).unwrap_or_default();
-        let initial_cluster_given = values.is_given("initial-cluster");
-        let data_dir = match values.text("data-dir") {
-            "" => PathBuf::from(format!("{name}.etcd")),
-            dir => PathBuf::from(dir),
-        };
         let interval = values.duration("grpc-keepalive-interval");
         Self {
-            data_dir,
+            data_dir: path(values, "data-dir")
+                .unwrap_or_else(|| PathBuf::from(format!("{name}.etcd"))),
             wal_dir: path(values, "wal-dir"),
             snapshot_count: values.unsigned("snapshot-count"),
             snapshot_catchup_entries: values.unsigned("snapshot-catchup-entries"),
@@ -64,13 +58,8 @@ impl Config {
             listen_client_http_urls: values.urls("listen-client-http-urls"),
             listen_metrics_urls: values.urls("listen-metrics-urls"),
             advertise_client_urls: advertise_client_urls(values),
-            // Without the flag, the cluster is this member alone, under whatever name and URLs it has.
-            initial_cluster: if initial_cluster_given {
-                given_cluster
-            } else {
-                InitialCluster::single(&name, &advertise_peer_urls)
-            },
-            initial_cluster_given,
+            initial_cluster: initial_cluster(values, &name, &advertise_peer_urls),
+            initial_cluster_given: values.is_given("initial-cluster"),
             discovery: None,
             cluster_state: match values.text("initial-cluster-state") {
                 "existing" => ClusterState::Existing,
@@ -121,6 +110,15 @@ impl Config {
             advertise_peer_urls,
             name,
         }
+    }
+}
+
+/// Without the flag, the cluster is this member alone, under whatever name and URLs it has.
+fn initial_cluster(values: &Values, name: &str, urls: &[super::Url]) -> InitialCluster {
+    if values.is_given("initial-cluster") {
+        InitialCluster::parse(values.text("initial-cluster")).unwrap_or_default()
+    } else {
+        InitialCluster::single(name, urls)
     }
 }
 

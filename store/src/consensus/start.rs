@@ -80,8 +80,7 @@ pub async fn start(
         true => Some(rewrite(&log, &config, &state).await?),
         false => None,
     };
-    let adapter = StateMachineAdapter::new(jobs, &state)
-        .map_err(|error| StartError::Raft(error.to_string()))?;
+    let adapter = StateMachineAdapter::new(jobs, &state).map_err(raft_error)?;
     let removed = CancellationToken::new();
     let peers = Arc::new(Peers::new(&config, removed.clone()));
     let network = NetworkFactory {
@@ -95,9 +94,7 @@ pub async fn start(
         LogStore::new(log.clone()),
         adapter,
     );
-    let raft = raft
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?;
+    let raft = raft.await.map_err(raft_error)?;
     let (reads, reads_rx) = mpsc::channel(reads::WAITING_MAX);
     let node = Arc::new(Node {
         raft,
@@ -125,6 +122,10 @@ pub async fn start(
         node,
         threads: Mutex::new(Some(threads)),
     }))
+}
+
+fn raft_error(error: impl std::fmt::Display) -> StartError {
+    StartError::Raft(error.to_string())
 }
 
 /// See [`force::rewrite`].

@@ -33,7 +33,6 @@ mod absent {
 
     /// Nothing.
     #[inline(always)]
-    #[expect(clippy::unused_async, reason = "awaited where the feature is on")]
     pub(crate) async fn pause(_name: &'static str) {}
 
     /// Nothing.

@@ -267,12 +267,7 @@ impl Row {
                     .map_err(|_| Damaged::new("member", "bad attributes"))?;
                 Self::Member(id.cast_unsigned(), attributes)
             }
-            CLUSTER_VERSION => {
-                let text = String::from_utf8(body.to_vec());
-                Self::ClusterVersion(
-                    text.map_err(|_| Damaged::new("cluster version", "not UTF-8"))?,
-                )
-            }
+            CLUSTER_VERSION => Self::ClusterVersion(parse_version(&body)?),
             AUTH => Self::Auth(parse_auth(&body)?),
             USER => {
                 let user = User::decode(body).map_err(|_| Damaged::new("user", "bad user"))?;
@@ -286,12 +281,7 @@ impl Row {
             }
             SEAT => {
                 let [id] = numbers(suffix, "seat")?;
-                let seat = match &body[..] {
-                    [1] => Seat::Held,
-                    [2] => Seat::Left,
-                    _ => return Err(Damaged::new("seat", "neither held nor left")),
-                };
-                Self::Seat(id.cast_unsigned(), seat)
+                Self::Seat(id.cast_unsigned(), parse_seat(&body)?)
             }
             _ => return Err(Damaged::new("sys", "unknown ordinal")),
         };
@@ -339,6 +329,19 @@ fn parse_auth(body: &[u8]) -> Result<AuthRow, Damaged> {
         is_enabled,
         revision: u64::from_be_bytes(revision),
     })
+}
+
+fn parse_seat(body: &[u8]) -> Result<Seat, Damaged> {
+    match body {
+        [1] => Ok(Seat::Held),
+        [2] => Ok(Seat::Left),
+        _ => Err(Damaged::new("seat", "neither held nor left")),
+    }
+}
+
+fn parse_version(body: &[u8]) -> Result<String, Damaged> {
+    let text = String::from_utf8(body.to_vec());
+    text.map_err(|_| Damaged::new("cluster version", "not UTF-8"))
 }
 
 /// The name stands in the key and in the value: one that differs would be two users.

@@ -1,6 +1,7 @@
 //! What a starting member says of itself, in the words and fields that etcd's tools read.
 
 use crate::config::{AutoCompaction, ClusterState, Config, ETCD_VERSION, Url};
+use crate::data_dir::Identity;
 use crate::limits;
 
 /// What it starts with. `is_initialized`: whether its folder held a member before.
@@ -54,6 +55,17 @@ pub(super) fn serving(url: &Url, address: &str, traffic: &str) {
             "serving client traffic insecurely; this is strongly discouraged!"
         );
     }
+}
+
+/// Which member it is.
+pub(super) fn member(config: &Config, identity: &Identity) {
+    tracing::info!(
+        cluster_id = format!("{:x}", identity.cluster_id),
+        member_id = format!("{:x}", identity.member_id),
+        name = config.name,
+        data_dir = %config.data_dir.display(),
+        "starting a member"
+    );
 }
 
 fn join(urls: &[Url]) -> String {

@@ -17,6 +17,7 @@ use super::settings::{
 };
 use super::start::StartError;
 use super::{announce, compactor, founding, leaderless, memory, publish, recover};
+use crate::apply::View;
 use crate::config::{Config, Url};
 use crate::consensus::{self, Consensus, Fatal, RaftConsensus, Status};
 use crate::data_dir::{DataDir, Identity};
@@ -151,7 +152,8 @@ impl Store {
         let auth = authenticator(&config)?;
         let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
         announce::starting(&config, dir.identity().is_some());
-        let mut identity = founding::identity(&config, &dir, secrets.peer_client.as_ref()).await?;
+        let peer_client = secrets.peer_client.as_ref();
+        let mut identity = founding::identity(&config, &dir, peer_client).await?;
         if dir.identity().is_none() {
             dir.set_identity(identity.clone())?;
         }
@@ -159,20 +161,16 @@ impl Store {
         let lessor = Lessor::new(view.clone(), lessor_settings(&config));
         let core = Tasks::new("store core");
         let settings = if config.force_new_cluster {
-            let peers = secrets.peer_client.as_ref();
-            recover::force_alone(&config, &mut dir, &mut identity, &mut machine, peers).await?
+            recover::force_alone(&config, &mut dir, &mut identity, &mut machine, peer_client)
+                .await?
         } else {
-            consensus_config(&config, &dir, &identity, secrets.peer_client.as_ref())
+            consensus_config(&config, &dir, &identity, peer_client)
         };
         let raft = consensus::start(settings, Box::new(machine), &core)
             .await
             .map_err(StartError::Consensus)?;
-        raft.set_leader_calls(lessor.clone());
         let hashes = Hashes::new(view.clone());
-        raft.set_member_calls(hashes.clone());
-        raft.set_roster(Arc::new(view.clone()));
-        let consensus: Arc<dyn Consensus> = raft.clone();
-        lessor.attach(&consensus);
+        let consensus = attach(&raft, &lessor, &hashes, &view);
         let tasks = Tasks::new("store");
         let (clients, peers) = (
             Connections::new("client connections"),
@@ -194,13 +192,7 @@ impl Store {
             tasks: clients.tasks.clone(),
         });
         let (ready, _) = watch::channel(false);
-        tracing::info!(
-            cluster_id = format!("{:x}", identity.cluster_id),
-            member_id = format!("{:x}", identity.member_id),
-            name = config.name,
-            data_dir = %config.data_dir.display(),
-            "starting a member"
-        );
+        announce::member(&config, &identity);
         Ok(Self {
             config,
             dir,
@@ -395,4 +387,19 @@ impl Store {
             }
         }
     }
+}
+
+/// Makes the parts that consensus calls known to it, and it to them.
+fn attach(
+    raft: &Arc<RaftConsensus>,
+    lessor: &Arc<Lessor>,
+    hashes: &Arc<Hashes>,
+    view: &View,
+) -> Arc<dyn Consensus> {
+    raft.set_leader_calls(lessor.clone());
+    raft.set_member_calls(hashes.clone());
+    raft.set_roster(Arc::new(view.clone()));
+    let consensus: Arc<dyn Consensus> = raft.clone();
+    lessor.attach(&consensus);
+    consensus
 }

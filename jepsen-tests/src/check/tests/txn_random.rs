@@ -8,8 +8,9 @@ use crate::edn::Value;
 use crate::generate::{Isolation, Shape, Txns, history};
 use crate::history::{Event, Kind, NEVER, Op, pair};
 
-const MADE: [(Workload, fn(i64, Isolation) -> Txns); 2] =
-    [(Workload::Append, Txns::append), (Workload::Wr, Txns::wr)];
+type Make = fn(i64, Isolation) -> Txns;
+
+const MADE: [(Workload, Make); 2] = [(Workload::Append, Txns::append), (Workload::Wr, Txns::wr)];
 
 #[test]
 fn a_store_that_keeps_its_word_is_never_blamed() {

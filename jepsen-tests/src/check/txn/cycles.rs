@@ -6,12 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::graph::{Base, Edge, Graph, Level, Why};
+use super::explain::explain;
+use super::graph::{Base, Edge, Graph, Level};
 use super::order::{self, Span};
 use super::parse::Txns;
+use super::shorten::{ordered_edge, shortened};
 use super::{Model, scc};
-use crate::check::intern::NIL;
-use crate::check::{self, Finding, Findings};
+use crate::check::Findings;
 
 /// After so many steps in one component no further pivot is tried: what was found by then is a
 /// cycle, if perhaps not the shortest.
@@ -170,16 +171,6 @@ fn ordered(pairs: Vec<(u32, u32)>, level: Level) -> impl Iterator<Item = Edge> {
     pairs.into_iter().map(edge)
 }
 
-fn ordered_edge(from: u32, to: u32, level: Level) -> Edge {
-    Edge {
-        from,
-        to,
-        level,
-        base: Base::Order,
-        why: Why::default(),
-    }
-}
-
 impl Class {
     /// Whether a cycle of the class may have the edge.
     fn has(&self, edge: &Edge) -> bool {
@@ -283,64 +274,6 @@ fn shortest(graph: &Graph, class: &Class, component: &[u32], txns: &Txns<'_>) ->
     best
 }
 
-/// The cycle with each run of edges between two anti-dependencies made as short as time allows: the
-/// graph has only edges by time that others do not imply.
-fn shortened(cycle: Vec<Edge>, level: Level, txns: &Txns<'_>) -> Vec<Edge> {
-    if level == Level::Data {
-        return cycle;
-    }
-    let runs = cycle.chunk_by(|one, other| one.base != Base::Rw && other.base != Base::Rw);
-    runs.flat_map(|run| match run {
-        [only] => vec![*only],
-        run => shortest_run(run, level, txns),
-    })
-    .collect()
-}
-
-/// The shortest way over the nodes of `run` by its own edges and by time.
-fn shortest_run(run: &[Edge], level: Level, txns: &Txns<'_>) -> Vec<Edge> {
-    let nodes: Vec<u32> = run
-        .iter()
-        .map(|edge| edge.from)
-        .chain(run.last().map(|edge| edge.to))
-        .collect();
-    // For each node the edge by which a shortest way reaches it, and where that begins.
-    let mut reached: Vec<(usize, usize, Edge)> = vec![(0, 0, run[0])];
-    for to in 1..nodes.len() {
-        let own = (reached[to - 1].0 + 1, to - 1, run[to - 1]);
-        let by_time = (0..to)
-            .filter(|from| precedes(txns, nodes[*from], nodes[to], level))
-            .map(|from| {
-                (
-                    reached[from].0 + 1,
-                    from,
-                    ordered_edge(nodes[from], nodes[to], level),
-                )
-            })
-            .min_by_key(|way| way.0);
-        reached.push(match by_time {
-            Some(by_time) if by_time.0 < own.0 => by_time,
-            _ => own,
-        });
-    }
-    let mut way = Vec::new();
-    let mut at = nodes.len() - 1;
-    while at > 0 {
-        let (_, from, edge) = reached[at];
-        way.push(edge);
-        at = from;
-    }
-    way.reverse();
-    way
-}
-
-/// Whether the one transaction was acknowledged before the other began.
-fn precedes(txns: &Txns<'_>, one: u32, other: u32, level: Level) -> bool {
-    let [one, other] = [one, other].map(|txn| txns.all[txn as usize].op);
-    one.completed_at < other.invoked_at
-        && (level == Level::Realtime || one.process == other.process)
-}
-
 /// One place of a search: a node, what the way to it has met, the place it came from, and by which
 /// edge.
 struct Place {
@@ -413,64 +346,4 @@ fn way(places: &[Place], mut at: usize, last: Edge) -> Vec<Edge> {
     }
     edges.reverse();
     edges
-}
-
-/// The cycle for people.
-fn explain(txns: &Txns<'_>, name: &'static str, cycle: &[Edge]) -> Finding {
-    let ops: Vec<_> = cycle
-        .iter()
-        .map(|edge| txns.all[edge.from as usize].op)
-        .collect();
-    let what = format!(
-        "{} transactions must each come before the next",
-        cycle.len()
-    );
-    let mut finding = Finding::new(name, what, &ops);
-    for (at, edge) in cycle.iter().enumerate() {
-        let to = (at + 1) % cycle.len();
-        finding.edges.push(check::Edge {
-            from: at,
-            to,
-            kind: edge.base.name(edge.level),
-            why: why(txns, edge, at + 1, to + 1),
-        });
-    }
-    finding
-}
-
-fn why(txns: &Txns<'_>, edge: &Edge, from: usize, to: usize) -> String {
-    let key = || txns.keys.value(edge.why.key);
-    let version = |value: u32| match value {
-        NIL => "nothing".to_owned(),
-        value => txns.values.value(value).to_string(),
-    };
-    let (before, after) = (edge.why.before, edge.why.after);
-    let by_time = match edge.level {
-        Level::Data => "",
-        Level::Process => ", as the process's order tells",
-        Level::Realtime => ", as their times tell",
-    };
-    match edge.base {
-        Base::Ww => format!(
-            "T{from} wrote {} to key {}, and T{to} wrote {} after it{by_time}",
-            version(before),
-            key(),
-            version(after)
-        ),
-        Base::Wr => format!(
-            "T{from} wrote {} to key {}, and T{to} read it",
-            version(after),
-            key()
-        ),
-        Base::Rw => format!(
-            "T{from} read {} of key {}, before T{to} wrote {}{by_time}",
-            version(before),
-            key(),
-            version(after)
-        ),
-        Base::Order if edge.level == Level::Process => {
-            format!("T{from} came before T{to} in the same process")
-        }
-        Base::Order => format!("T{from} was acknowledged before T{to} began"),
-    }
 }

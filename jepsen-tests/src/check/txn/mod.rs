@@ -7,11 +7,13 @@
 
 mod append;
 mod cycles;
+mod explain;
 mod graph;
 mod model;
 mod order;
 mod parse;
 mod scc;
+mod shorten;
 mod versions;
 mod wr;
 
