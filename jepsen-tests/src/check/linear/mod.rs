@@ -5,6 +5,7 @@
 //! operation of unknown outcome may do, it may do at any later time, or never.
 
 mod model;
+mod prefix;
 mod problem;
 mod search;
 mod shrink;
@@ -44,7 +45,8 @@ pub(super) fn check(ops: &[Timed], is_versioned: bool, budget: &mut u64) -> Resu
     match search::run(&problem, budget) {
         search::Outcome::Found => Ok(()),
         search::Outcome::TooMany => Err(Failure::TooMany),
-        search::Outcome::Impossible { last } => {
+        search::Outcome::Impossible { reached } => {
+            let last = prefix::first_impossible(ops, is_versioned, reached);
             let shown = shrink::shrink(ops, is_versioned, last);
             Err(Failure::Impossible { last, shown })
         }

@@ -145,8 +145,7 @@ fn told(ops: &[Timed]) -> HashMap<i64, u32> {
     let value = |change| match change {
         Change::Read(value) | Change::Write(value) | Change::Cas { new: value, .. } => value,
     };
-    let told = ops
-        .iter()
-        .filter_map(|op| Some((op.call.version?, value(op.call.change))));
-    told.collect()
+    let sure = ops.iter().filter(|op| op.completed_at != NEVER);
+    sure.filter_map(|op| Some((op.call.version?, value(op.call.change))))
+        .collect()
 }

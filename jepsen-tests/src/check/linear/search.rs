@@ -16,8 +16,8 @@ use crate::history::NEVER;
 pub(super) enum Outcome {
     /// There is an order.
     Found,
-    /// There is none; `last`, as the caller counts, is the first operation that ended too early.
-    Impossible { last: usize },
+    /// There is none; before the end of `reached`, as the caller counts, the search found one.
+    Impossible { reached: usize },
     /// The budget is spent.
     TooMany,
 }
@@ -102,7 +102,7 @@ pub(super) fn run(problem: &Problem, budget: &mut u64) -> Outcome {
         }
         if !search.step() {
             return Outcome::Impossible {
-                last: search.last(),
+                reached: search.reached(),
             };
         }
     }
@@ -379,7 +379,7 @@ impl<'p> Search<'p> {
     }
 
     /// The operation that the search never got past, as the caller counts.
-    fn last(&self) -> usize {
+    fn reached(&self) -> usize {
         let ops = self.problem.ops.iter();
         let at = ops
             .zip(&self.problem.origin)

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::Timed;
 use super::model::Change;
+use super::prefix::until;
 use super::problem::{Problem, wanted, written};
 use super::search::{self, Outcome};
 use crate::history::NEVER;
@@ -28,10 +29,6 @@ pub(super) fn shrink(ops: &[Timed], is_versioned: bool, last: usize) -> Vec<usiz
         tries: 0,
         budget: BUDGET,
     };
-    if is_versioned && !shrinking.is_impossible(&shrinking.kept.clone()) {
-        // What versions told later is part of the proof.
-        shrinking.kept = ops.iter().copied().enumerate().collect();
-    }
     if !is_versioned {
         shrinking.drop_values();
     }
@@ -43,19 +40,6 @@ pub(super) fn shrink(ops: &[Timed], is_versioned: bool, last: usize) -> Vec<usiz
     let mut shown = shrinking.kept;
     shown.sort_by_key(|(_, op)| op.invoked_at);
     shown.into_iter().map(|(at, _)| at).collect()
-}
-
-/// What had begun by `end`, and had ended or not.
-fn until(ops: &[Timed], end: u32) -> Vec<(usize, Timed)> {
-    let begun = ops.iter().copied().enumerate();
-    let mut begun: Vec<_> = begun.filter(|(_, op)| op.invoked_at < end).collect();
-    for (_, op) in &mut begun {
-        if op.completed_at > end {
-            op.completed_at = NEVER;
-        }
-    }
-    begun.retain(|(_, op)| op.completed_at != NEVER || written(op.call.change).is_some());
-    begun
 }
 
 struct Shrinking {
