@@ -1,12 +1,8 @@
 //! `keelson jepsen`: lists the scenarios, runs one, judges a history again.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line tool talks to its user"
-)]
+#![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -90,7 +86,8 @@ pub async fn run(command: Command) -> ExitCode {
 
 fn list() -> ExitCode {
     for (number, scenario) in scenarios::all().iter().enumerate() {
-        println!("{:>2}  {:<16} {}", number + 1, scenario.name, scenario.what);
+        let (number, name) = (number + 1, scenario.name);
+        say(&format!("{number:>2}  {name:<16} {}\n", scenario.what));
     }
     ExitCode::SUCCESS
 }
@@ -113,7 +110,7 @@ async fn run_scenario(
     if let Some(folder) = report_in {
         write_report(folder, name, &events, &report.judgement)?;
     }
-    print!("{}", report.text());
+    say(&report.text());
     Ok(exit(report.verdict()))
 }
 
@@ -129,8 +126,8 @@ fn judge(check: &Check) -> Result<ExitCode> {
         write_report(folder, &path.to_string(), &events, &judgement)?;
     }
     match check.output {
-        Output::Text => print!("{}", show::text(&judgement)),
-        Output::Json => println!("{:#}", show::json(&judgement)),
+        Output::Text => say(&show::text(&judgement)),
+        Output::Json => say(&format!("{:#}\n", show::json(&judgement))),
     }
     Ok(exit(&judgement.verdict))
 }
@@ -166,6 +163,12 @@ fn write_report(folder: &Path, title: &str, events: &[Event], judgement: &Judgem
     let page = folder.join("index.html");
     fs::write(&page, report::page(title, events, judgement))
         .with_context(|| format!("write {}", page.display()))
+}
+
+/// Prints. A reader that has gone (`| head`) has seen enough: the exit status still tells the rest.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn exit(verdict: &Verdict) -> ExitCode {

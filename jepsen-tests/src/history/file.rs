@@ -79,8 +79,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Event>, Error> {
         check_edn_frame(text, events.len())?;
         events
     };
-    check_order(&events)?;
-    Ok(events)
+    check_order(events)
 }
 
 /// EDN maps of events have keywords as keys, and JSON's texts.
@@ -194,17 +193,18 @@ fn check_edn_frame(text: &str, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Jepsen numbers events in their order. Where numbers repeat, they were written by hand and mean
-/// nothing.
-fn check_order(events: &[Event]) -> Result<(), Error> {
+/// Jepsen numbers events in their order. Where numbers repeat, they were written by hand, mean
+/// nothing, and are dropped.
+fn check_order(mut events: Vec<Event>) -> Result<Vec<Event>, Error> {
     let numbers = || events.iter().filter_map(|event| event.index);
     let mut sorted: Vec<i64> = numbers().collect();
     sorted.sort_unstable();
     if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Ok(());
+        events.iter_mut().for_each(|event| event.index = None);
+        return Ok(events);
     }
     let mut after: Option<i64> = None;
-    for event in events {
+    for event in &events {
         let Some(index) = event.index else { continue };
         if let Some(after) = after
             && index < after
@@ -214,7 +214,7 @@ fn check_order(events: &[Event]) -> Result<(), Error> {
         }
         after = Some(index);
     }
-    Ok(())
+    Ok(events)
 }
 
 /// Counts lines along a text; offsets may only grow.

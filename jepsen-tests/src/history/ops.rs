@@ -47,7 +47,7 @@ impl<'a> Op<'a> {
         self.invoked.index.unwrap_or(line)
     }
 
-    /// The operation in one line.
+    /// The operation in one line; of a long value its beginning and its end.
     pub(crate) fn show(&self) -> String {
         let f = match self.f() {
             "" => String::new(),
@@ -57,10 +57,23 @@ impl<'a> Op<'a> {
             "line {}: process {} {f}{} {}",
             self.invoked.line,
             self.process,
-            self.value(),
+            shortened(self.value().to_string()),
             self.kind.name(),
         )
     }
+}
+
+/// Characters of a value that are shown at each end.
+const SHOWN_MAX: usize = 120;
+
+fn shortened(value: String) -> String {
+    let count = value.chars().count();
+    if count <= 2 * SHOWN_MAX {
+        return value;
+    }
+    let first: String = value.chars().take(SHOWN_MAX).collect();
+    let last: String = value.chars().skip(count - SHOWN_MAX).collect();
+    format!("{first} … {last}")
 }
 
 /// Why events are no operations.

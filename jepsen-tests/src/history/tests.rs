@@ -170,3 +170,31 @@ fn an_operation_that_never_ended_is_of_unknown_outcome() {
             .all(|op| op.kind == Kind::Info && op.completed_at == super::NEVER)
     );
 }
+
+#[test]
+fn numbers_that_repeat_are_dropped() {
+    let text = "{:type :invoke :process 0 :index 5}\n{:type :invoke :process 1 :index 4}\n\
+                {:type :ok :process 0 :index 5}";
+    let events = read(text.as_bytes()).unwrap();
+    assert!(events.iter().all(|event| event.index.is_none()));
+}
+
+#[test]
+fn a_long_value_is_shown_by_its_ends() {
+    let list: Vec<String> = (1000..1500).map(|number| number.to_string()).collect();
+    let value = format!("[{}]", list.join(" "));
+    let text = format!(
+        "{{:type :invoke :f :read :process 0}}\n{{:type :ok :f :read :process 0 :value {value}}}"
+    );
+    let events = read(text.as_bytes()).unwrap();
+    let shown = pair(&events).unwrap()[0].show();
+    assert!(
+        shown.starts_with("line 1: process 0 :read [1000 1001 "),
+        "{shown}"
+    );
+    assert!(
+        shown.ends_with(" 1498 1499] ok") && shown.contains(" … "),
+        "{shown}"
+    );
+    assert!(shown.chars().count() < 300, "{shown}");
+}

@@ -27,18 +27,25 @@ function begin(id) {
   pen.clearRect(0, 0, width, height);
   pen.font = "11px system-ui, sans-serif";
   const x = time => left + (time - view[0]) / (view[1] - view[0]) * (width - left - right);
-  const plot = {pen, width, height, x, base: height - bottom};
+  const plot = {pen, width, height, x, base: height - bottom, isNamed: id === "rate"};
   faults(plot); axis(plot);
   return plot;
 }
 
-function faults({pen, width, x, base}) {
+function faults({pen, width, x, base, isNamed}) {
+  let free = 0;
   for (const fault of data.faults) {
     const from = Math.max(left, x(fault.from));
     const to = Math.min(width - right, fault.to === null ? from + 2 : x(fault.to));
     if (to < left || from > width - right) continue;
     pen.fillStyle = style(fault.to === null ? "mark" : "fault");
     pen.fillRect(from, top_, Math.max(2, to - from), base - top_);
+    // Names that would lie upon each other are left out: zooming in shows them.
+    if (isNamed && from >= free) {
+      pen.fillStyle = style("mark"); pen.textAlign = "left"; pen.textBaseline = "top";
+      pen.fillText(fault.name, from + 4, top_ + 3);
+      free = from + 12 + pen.measureText(fault.name).width;
+    }
   }
 }
 
@@ -74,7 +81,7 @@ function drawRate() {
     if (at >= 0 && at < buckets) counts[op[KIND]][at] += 1 / width;
   }
   const most = Math.max(1, ...counts.map(each => Math.max(...each)));
-  const y = rate => base - rate / most * (base - top_);
+  const y = rate => base - rate / most * (base - top_ - 16);
   const by = step(most, 4);
   for (let rate = 0; rate <= most; rate += by) grid(plot, y(rate), +rate.toPrecision(4));
   counts.forEach((each, kind) => {
