@@ -34,7 +34,7 @@ const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "plane-kills",
-        what: "kill -9 of each leading part of the plane in turn; needs an api-server, which is not there yet",
+        what: "kill -9 of each leading part of the plane in turn, under writers, a watcher and probes",
         run: |binary| Box::pin(plane_kills::run(binary)),
     },
 ];
