@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch as channel;
+use tokio::sync::{Notify, watch as channel};
 
 use super::dispatch::{self, Effects, Outcome};
 use super::gc::Collector;
@@ -78,6 +79,7 @@ impl Machine {
                 lease_changes: channel::Sender::new(0),
                 tokens: Tokens::new(token_ttl),
                 failure: Mutex::new(None),
+                failed: Notify::new(),
                 memory: RwLock::new(memory),
                 quota_bytes,
             }
@@ -191,6 +193,11 @@ impl Machine {
 }
 
 impl StateMachine for Machine {
+    fn failure(&self) -> BoxFuture<'static, Fatal> {
+        let shared = self.shared.clone();
+        Box::pin(async move { shared.wait_failed().await })
+    }
+
     fn applied_state(&mut self) -> Result<AppliedState, Fatal> {
         Ok(self.shared.memory.read().applied_state())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use proto_etcd::mvccpb::KeyValue;
-use tokio::sync::watch as channel;
+use tokio::sync::{Notify, watch as channel};
 
 use super::memory::Memory;
 use crate::auth::Tokens;
@@ -28,8 +28,10 @@ pub(super) struct Shared {
     pub(super) lease_changes: channel::Sender<u64>,
     /// The tokens of users, this member's own.
     pub(super) tokens: Tokens,
-    /// What went wrong away from the machine's thread; the next entry meets it.
+    /// What went wrong away from the machine's thread; whoever waits for it, or the next entry, meets it.
     pub(super) failure: Mutex<Option<Fatal>>,
+    /// Notified of it.
+    pub(super) failed: Notify,
     /// Bytes in use from which puts are told that the store is full; none is no limit.
     pub(super) quota_bytes: Option<u64>,
 }
@@ -39,6 +41,17 @@ impl Shared {
     pub(super) fn fail(&self, fatal: Fatal) {
         tracing::error!(step = fatal.step, error = %fatal.source, "the state cannot be read");
         self.failure.lock().get_or_insert(fatal);
+        self.failed.notify_one();
+    }
+
+    /// Resolves when something has failed away from the machine's thread.
+    pub(super) async fn wait_failed(&self) -> Fatal {
+        loop {
+            self.failed.notified().await;
+            if let Some(fatal) = self.failure.lock().take() {
+                return fatal;
+            }
+        }
     }
 
     fn read_chunk(&self, from: i64, to: i64, bytes_max: usize) -> Result<Chunk, Fatal> {

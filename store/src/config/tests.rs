@@ -283,7 +283,7 @@ fn what_would_promise_too_much_is_refused_and_what_is_harmless_is_said() {
         "--unsafe-no-fsync",
         "--max-wals=3",
         "--backend-batch-limit=5",
-        "--feature-gates=CompactHashCheck=true",
+        "--feature-gates=PriorityRequest=true",
         "--snapshot=1",
         "--bcrypt-cost=3",
     ] {

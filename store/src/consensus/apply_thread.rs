@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use base::report;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use openraft::storage::ApplyResponder;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,14 @@ impl Jobs {
         self.tx.send(make(done)).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
+}
+
+/// What the thread does next.
+enum Next {
+    Job(Job),
+    /// See [`StateMachine::failure`].
+    Failure(Fatal),
+    End,
 }
 
 /// What the thread needs beside the machine.
@@ -146,7 +155,17 @@ struct Thread {
 impl Thread {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut failed: Option<String> = None;
-        while let Some(job) = self.next(&mut jobs) {
+        let mut failure = self.machine.failure();
+        loop {
+            let job = match self.next(&mut jobs, &mut failure) {
+                Next::Job(job) => job,
+                Next::Failure(fatal) => {
+                    failure = Box::pin(std::future::pending());
+                    failed.get_or_insert(self.give_up(fatal));
+                    continue;
+                }
+                Next::End => break,
+            };
             // After an error the machine may hold half of something. Nothing touches it again.
             if let Some(reason) = &failed {
                 refuse(job, reason);
@@ -184,15 +203,28 @@ impl Thread {
         self.surroundings.applied.close();
     }
 
-    /// The next job; none when the thread is to end. Jobs that still wait then are refused by being dropped.
-    fn next(&self, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    /// What comes next. Jobs that still wait at the end are refused by being dropped.
+    fn next(
+        &self,
+        jobs: &mut mpsc::Receiver<Job>,
+        failure: &mut BoxFuture<'static, Fatal>,
+    ) -> Next {
         futures::executor::block_on(async {
             // The end first: openraft may have more work for ever.
             tokio::select! { biased;
-                () = self.stop.cancelled() => None,
-                job = jobs.recv() => job,
+                () = self.stop.cancelled() => Next::End,
+                fatal = failure => Next::Failure(fatal),
+                job = jobs.recv() => job.map_or(Next::End, Next::Job),
             }
         })
+    }
+
+    /// The member must not go on; says why.
+    fn give_up(&self, fatal: Fatal) -> String {
+        let reason = report(&fatal).to_string();
+        self.surroundings.applied.close();
+        self.surroundings.fatal.raise(fatal);
+        reason
     }
 
     /// Answers; says why if the thread must not go on. The signal comes first, so that it names the cause
@@ -201,9 +233,7 @@ impl Thread {
         let (answer, reason) = match result {
             Ok(value) => (Ok(value), None),
             Err(fatal) => {
-                let reason = report(&fatal).to_string();
-                self.surroundings.applied.close();
-                self.surroundings.fatal.raise(fatal);
+                let reason = self.give_up(fatal);
                 (Err(io::Error::other(reason.clone())), Some(reason))
             }
         };

@@ -37,6 +37,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -312,6 +313,12 @@ pub trait StateMachine: Send + 'static {
     /// Replaces the state by a verified copy in `dir`, all or nothing, also across a crash. Watchers
     /// carry on from their own revision.
     fn install(&mut self, dir: PathBuf) -> Result<AppliedState, Fatal>;
+
+    /// Resolves when work that goes on beside the entries has failed, so that a member to which nothing
+    /// is written does not go on either.
+    fn failure(&self) -> BoxFuture<'static, Fatal> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// The member cannot go on: its disk or its state broke an invariant. It stops and keeps the evidence.
