@@ -1,6 +1,5 @@
 //! Starts a store and servers, and runs kubectl against them.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -36,11 +35,7 @@ pub(crate) struct Store {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    base::ports::free_one().unwrap()
 }
 
 impl Store {

@@ -18,14 +18,7 @@ impl Ports {
                 given: Box::new(base..base.saturating_add(count)),
             });
         }
-        // All are held until all are known, so that none is given twice.
-        let held: Vec<TcpListener> = (0..count)
-            .map(|_| TcpListener::bind("127.0.0.1:0"))
-            .collect::<Result<_, _>>()?;
-        let ports: Vec<u16> = held
-            .iter()
-            .map(|l| Ok(l.local_addr()?.port()))
-            .collect::<std::io::Result<_>>()?;
+        let ports = base::ports::free(count.into()).context("look for free ports")?;
         Ok(Self {
             given: Box::new(ports.into_iter()),
         })

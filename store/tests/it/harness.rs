@@ -1,6 +1,5 @@
 //! Starts members in this process and drives them.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +45,7 @@ pub(crate) struct Cluster {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    base::ports::free_one().unwrap()
 }
 
 impl Drop for Cluster {

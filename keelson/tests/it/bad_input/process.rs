@@ -1,6 +1,5 @@
 //! Processes under test: run to their end, which must come soon, or left running until dropped.
 
-use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -120,7 +119,7 @@ impl Drop for Running {
 
 /// A port that was free a moment ago.
 pub(super) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(base::ports::free_one()?)
 }
 
 /// A member of a store on its own, with flags that etcd takes as well.
