@@ -4,7 +4,7 @@ use proto_etcd::etcdserverpb::StatusRequest;
 use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use tonic::transport::Channel;
 
-use super::harness::{SOON, free_port};
+use super::harness::{SOON, connect, free_port};
 
 /// A real etcd, ended when it is dropped.
 pub(crate) struct RealEtcd {
@@ -59,6 +59,23 @@ impl RealEtcd {
             endpoint,
         }
     }
+
+    /// Waits until it names the version of its files as it will from then on: a 3.7 that starts
+    /// anew says 3.5.0 for some seconds. A 3.5 says nothing.
+    async fn settle(&self) {
+        let settled = testkit::poll(SOON, "the version of its files", async || {
+            let mut client = MaintenanceClient::new(connect(&self.endpoint).await);
+            let status = client.status(StatusRequest {}).await;
+            let status = status.map_err(|status| status.to_string())?.into_inner();
+            let minor = status.version.rsplit_once('.').map(|(minor, _)| minor);
+            match minor {
+                Some("3.5") => Ok(()),
+                Some(minor) if status.storage_version == format!("{minor}.0") => Ok(()),
+                _ => Err(format!("{status:?}")),
+            }
+        });
+        settled.await.unwrap();
+    }
 }
 
 /// The real etcd 3.5 and, where the machine has one, 3.7, which is the one to be like. By name.
@@ -66,7 +83,9 @@ pub(crate) async fn real_etcds(flags: &[&str]) -> Vec<(&'static str, RealEtcd)> 
     let mut found = Vec::new();
     for name in ["etcd", "etcd-3.7"] {
         if testkit::peer(name).is_ok() {
-            found.push((name, RealEtcd::start_with(name, flags).await));
+            let real = RealEtcd::start_with(name, flags).await;
+            real.settle().await;
+            found.push((name, real));
         }
     }
     assert!(!found.is_empty(), "there must be one to compare with");
