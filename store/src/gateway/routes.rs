@@ -6,14 +6,7 @@ use std::collections::BTreeMap;
 use http::uri::PathAndQuery;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
-const KV: &str = "etcdserverpb.KV";
-const WATCH: &str = "etcdserverpb.Watch";
-const LEASE: &str = "etcdserverpb.Lease";
-const CLUSTER: &str = "etcdserverpb.Cluster";
-const MAINTENANCE: &str = "etcdserverpb.Maintenance";
-const AUTH: &str = "etcdserverpb.Auth";
-const LOCK: &str = "v3lockpb.Lock";
-const ELECTION: &str = "v3electionpb.Election";
+use crate::rpc::names::{AUTH, CLUSTER, ELECTION, KV, LEASE, LOCK, MAINTENANCE, WATCH};
 
 /// Path below `/v3/`, service, method: etcd's `google.api.http` options.
 pub(super) const ROUTES: &[(&str, &str, &str)] = &[

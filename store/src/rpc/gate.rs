@@ -10,6 +10,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 
 use super::context::Context;
+use super::names::{AUTH, CLUSTER, ELECTION, KV, LEASE, LOCK, MAINTENANCE, WATCH};
 use super::status::Error;
 
 /// The shape of a method, by gRPC's word for it in metrics.
@@ -27,15 +28,6 @@ pub(crate) struct Method {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,
 }
-
-const KV: &str = "etcdserverpb.KV";
-const WATCH: &str = "etcdserverpb.Watch";
-const LEASE: &str = "etcdserverpb.Lease";
-const CLUSTER: &str = "etcdserverpb.Cluster";
-const MAINTENANCE: &str = "etcdserverpb.Maintenance";
-const AUTH: &str = "etcdserverpb.Auth";
-const LOCK: &str = "v3lockpb.Lock";
-const ELECTION: &str = "v3electionpb.Election";
 
 /// The closed set: nothing that a client makes up becomes a label.
 const METHODS: &[Method] = &[

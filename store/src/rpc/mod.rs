@@ -19,6 +19,7 @@ mod kv;
 mod lease;
 mod lock;
 mod maintenance;
+pub(crate) mod names;
 mod queue;
 mod range_stream;
 mod snapshot;
