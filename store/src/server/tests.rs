@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use proto_etcd::etcdserverpb::kv_client::KvClient;
@@ -23,6 +24,8 @@ use crate::config::Config;
 
 const CHILD_DIR: &str = "KEELSON_TEST_STORE_DIR";
 const CHILD_TASK: &str = "KEELSON_TEST_STORE_TASK";
+/// A life takes a second or two.
+const LIFE_MAX: Duration = Duration::from_secs(60);
 /// Puts of one life that does not die.
 const PUTS: i64 = 150;
 
@@ -179,6 +182,16 @@ fn run_child(dir: &Path, failpoints: Option<&str>) -> Told {
             .env("GOFAIL_FAILPOINTS", failpoints);
     }
     let mut child = command.spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (ended, waits) = channel::<()>();
+    // One that neither dies nor ends must not hold up whoever waits for these tests.
+    let watchdog = std::thread::spawn(move || {
+        let is_stuck = waits.recv_timeout(LIFE_MAX) == Err(RecvTimeoutError::Timeout);
+        if is_stuck {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        is_stuck
+    });
     let mut told = Told::default();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap_or_default();
@@ -206,6 +219,11 @@ fn run_child(dir: &Path, failpoints: Option<&str>) -> Told {
             _ => {}
         }
     }
+    drop(ended);
+    assert!(
+        !watchdog.join().unwrap(),
+        "it goes on: {failpoints:?} {told:?}"
+    );
     told.code = child.wait().unwrap().code();
     told
 }

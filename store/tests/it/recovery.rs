@@ -1,8 +1,6 @@
 //! What comes after a loss: members that were removed end themselves, and a member whose cluster is
 //! lost goes on alone, out of the others' reach.
 
-use std::time::Duration;
-
 use proto_etcd::etcdserverpb::RangeRequest;
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 use store::server::Store;
@@ -147,7 +145,6 @@ async fn a_cluster_that_is_not_lost_cannot_be_forced() {
     let error = Store::build(config).await.err().unwrap().to_string();
     assert!(error.contains("still has a leader"), "{error}");
     // Nothing was changed: it is the same member as before.
-    tokio::time::sleep(Duration::from_millis(10)).await;
     cluster.restart(victim).await;
     assert_eq!(cluster.get(victim, "a").await.as_deref(), Some("1"));
 }

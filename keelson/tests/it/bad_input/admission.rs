@@ -6,22 +6,12 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use super::certificates;
 use super::pki::{Pki, Validity};
 use super::process::{Ended, Member};
 
 fn get(member: &Member, pki: &Pki, name: &str) -> Result<Ended> {
-    member.etcdctl(&[
-        "--cacert",
-        &pki.path("ca.crt"),
-        "--cert",
-        &pki.path(&format!("{name}.crt")),
-        "--key",
-        &pki.path(&format!("{name}.key")),
-        "--dial-timeout=1s",
-        "--command-timeout=1s",
-        "get",
-        "kept",
-    ])
+    certificates::get(member, &pki.path("ca.crt"), pki, name)
 }
 
 fn member(dir: &Path, pki: &Pki, data: &str, more: &[&str]) -> Result<Member> {

@@ -25,7 +25,7 @@ fn member(dir: &Path, pki: &Pki, name: &str) -> Result<Member> {
 }
 
 /// etcdctl with the certificate `name` of `pki`, trusting the authority in the file `trusted`.
-fn get(member: &Member, trusted: &str, pki: &Pki, name: &str) -> Result<Ended> {
+pub(super) fn get(member: &Member, trusted: &str, pki: &Pki, name: &str) -> Result<Ended> {
     member.etcdctl(&[
         "--cacert",
         trusted,
