@@ -12,7 +12,7 @@ pub(crate) fn run(node: bool) -> Result<PathBuf> {
     peers::ensure()
 }
 
-/// Without the peers, which only tests need.
+/// Without the peers: tests need them all, and `up` their clients where the machine has none.
 pub(crate) fn build_only(node: bool) -> Result<()> {
     let mut wanted = packages::BUILD.to_vec();
     if node {

@@ -6,14 +6,37 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{command, packages, setup, workspace};
+use crate::{command, packages, peers, setup, workspace};
 
 /// Installs what is missing, builds the release binary and becomes `keelson up ARGS`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     setup::build_only(wants_real_node(args))?;
     let binary = build()?;
-    let error = Command::new(&binary).arg("up").args(args).exec();
+    let mut up = Command::new(&binary);
+    up.arg("up").args(args);
+    if let Some(clients) = clients() {
+        up.env("KEELSON_PEERS_BIN", clients);
+    }
+    let error = up.exec();
     Err(error).with_context(|| format!("start {}", binary.display()))
+}
+
+/// The folder of a kubectl and an etcdctl, for `env.sh`, where this machine lacks one of them. A cluster is of
+/// use without them, so a failure is only told.
+fn clients() -> Option<PathBuf> {
+    if ["kubectl", "etcdctl"].into_iter().all(is_on_path) {
+        return None;
+    }
+    peers::ensure()
+        .inspect_err(|error| {
+            eprintln!("kubectl or etcdctl is not installed here, and cannot be fetched: {error:#}");
+        })
+        .ok()
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Whether the cluster will have a node that runs containers, as `keelson up` decides it.

@@ -1,14 +1,16 @@
 //! Where things are: the checkout, the machine-wide cache, the peers.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// The checkout's root.
+/// The checkout's root: the one that cargo runs this in. Checkouts share their built programs, so what was
+/// known at build time may be another one's.
 pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
 /// What is built or fetched once per machine: `$KEELSON_CACHE`, else `~/.cache/keelson`.

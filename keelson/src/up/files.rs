@@ -7,13 +7,20 @@ use anyhow::{Context, Result};
 
 use super::spec::{Kind, Spec};
 
-/// Writes `env.sh` into the cluster's folder.
-pub(crate) fn write_env(dir: &Path, spec: &Spec, binary: &Path) -> Result<()> {
+/// Writes `env.sh` into the cluster's folder. `clients`: where to find a kubectl and an etcdctl if the shell
+/// has none of its own.
+pub(crate) fn write_env(
+    dir: &Path,
+    spec: &Spec,
+    binary: &Path,
+    clients: Option<&Path>,
+) -> Result<()> {
     let path = dir.join("env.sh");
-    fs::write(&path, env(dir, spec, binary)).with_context(|| format!("write {}", path.display()))
+    let text = env(dir, spec, binary, clients);
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
 
-fn env(dir: &Path, spec: &Spec, binary: &Path) -> String {
+fn env(dir: &Path, spec: &Spec, binary: &Path, clients: Option<&Path>) -> String {
     let at = |file: &str| dir.join(file).display().to_string();
     let endpoints: Vec<String> = spec
         .of(Kind::Store)
@@ -34,7 +41,13 @@ fn env(dir: &Path, spec: &Spec, binary: &Path) -> String {
     for (name, value) in variables {
         text.push_str(&format!("export {name}={}\n", quoted(&value)));
     }
-    text.push_str(&format!("export PATH={}:\"$PATH\"\n", quoted(&folder)));
+    let last = clients.map_or_else(String::new, |folder| {
+        format!(":{}", quoted(&folder.display().to_string()))
+    });
+    text.push_str(&format!(
+        "export PATH={}:\"$PATH\"{last}\n",
+        quoted(&folder)
+    ));
     text
 }
 
@@ -45,7 +58,22 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use std::path::Path;
+
+    use super::{env, quoted};
+    use crate::up::spec::Spec;
+
+    #[test]
+    fn the_shells_own_clients_come_before_ours() {
+        let path = |clients| {
+            let spec = Spec::new(Vec::new());
+            let text = env(Path::new("/d"), &spec, Path::new("/b/keelson"), clients);
+            text.lines().last().unwrap_or_default().to_owned()
+        };
+        assert_eq!(path(None), r#"export PATH='/b':"$PATH""#);
+        let clients = Some(Path::new("/p/bin"));
+        assert_eq!(path(clients), r#"export PATH='/b':"$PATH":'/p/bin'"#);
+    }
 
     #[test]
     fn quotes_for_the_shell() {

@@ -2,7 +2,7 @@
 //! is of use, and then either leaves it or shows it until Ctrl-C.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -84,7 +84,9 @@ fn find_or_plan(options: &Options, machine: &Machine) -> Result<Spec> {
         }
     };
     let binary = std::env::current_exe().context("find this binary")?;
-    files::write_env(&machine.dir, &spec, &binary)?;
+    // `cargo xtask up` names the folder of those that it has fetched.
+    let clients = std::env::var_os("KEELSON_PEERS_BIN").map(PathBuf::from);
+    files::write_env(&machine.dir, &spec, &binary, clients.as_deref())?;
     Ok(spec)
 }
 
