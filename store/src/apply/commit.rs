@@ -37,6 +37,9 @@ pub(super) fn rows(memory: &Memory, log_id: LogId, effects: &Effects) -> (WriteB
     if let Some(version) = &effects.cluster_version {
         put(&mut batch, &Row::ClusterVersion(version.clone()));
     }
+    if let Some(target) = &effects.downgrade {
+        put(&mut batch, &Row::Downgrade(target.clone()));
+    }
     for lease in &effects.leases {
         match *lease {
             LeaseEffect::Set {
@@ -146,6 +149,9 @@ pub(super) fn remember(
     memory.seats.extend(effects.seats);
     if let Some(version) = effects.cluster_version {
         memory.cluster_version = Some(version);
+    }
+    if let Some(target) = effects.downgrade {
+        memory.set_downgrade(target);
     }
     if let Some(membership) = effects.membership {
         memory.membership = Some(membership);

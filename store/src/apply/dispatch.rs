@@ -36,6 +36,8 @@ pub(super) struct Effects {
     pub(super) seats: Vec<(u64, Seat)>,
     /// A new cluster version.
     pub(super) cluster_version: Option<String>,
+    /// What a downgrade goes to; empty if it was cancelled.
+    pub(super) downgrade: Option<String>,
     /// A new compaction.
     pub(super) compact_revision: Option<i64>,
     /// A new membership.
@@ -141,6 +143,17 @@ impl Command<'_> {
                 ..Effects::default()
             }));
         }
+        if let Some(set) = &request.downgrade_info_set {
+            let target = if set.enabled {
+                set.ver.clone()
+            } else {
+                String::new()
+            };
+            return Ok(self.done(Effects {
+                downgrade: Some(target),
+                ..Effects::default()
+            }));
+        }
         if let Some(alarm) = &request.alarm {
             return Ok(self.alarm(alarm));
         }
@@ -172,7 +185,7 @@ impl Command<'_> {
         } else if let Some(revoke) = &request.lease_revoke {
             self.lease_revoke(revoke.id)
         } else {
-            // Downgrades; or a command of a later program.
+            // A command of a later program.
             Err(Stop::Refused(ApplyError::Unsupported))
         }
     }

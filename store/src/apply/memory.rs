@@ -38,6 +38,8 @@ pub(super) struct Memory {
     pub(super) seats: BTreeMap<u64, Seat>,
     /// The version that all members understand.
     pub(super) cluster_version: Option<String>,
+    /// The version that the cluster is being downgraded to.
+    pub(super) downgrade: Option<String>,
     /// Users and roles.
     pub(super) auth: Auth,
     /// The last entry applied.
@@ -59,6 +61,7 @@ impl Memory {
             members: BTreeMap::new(),
             seats: BTreeMap::new(),
             cluster_version: None,
+            downgrade: None,
             auth: Auth::default(),
             applied: None,
             membership: None,
@@ -100,10 +103,16 @@ impl Memory {
                 self.seats.insert(id, seat);
             }
             Row::ClusterVersion(version) => self.cluster_version = Some(version),
+            Row::Downgrade(target) => self.set_downgrade(target),
             Row::Auth(head) => self.auth.apply(AuthChange::Head(head)),
             Row::User(user) => self.auth.apply(AuthChange::SetUser(user)),
             Row::Role(role) => self.auth.apply(AuthChange::SetRole(role)),
         }
+    }
+
+    /// Notes what a downgrade goes to; nothing, if `target` is empty.
+    pub(super) fn set_downgrade(&mut self, target: String) {
+        self.downgrade = (!target.is_empty()).then_some(target);
     }
 
     /// Loads the versions that are not live but still seen: every change after the compaction, and

@@ -15,6 +15,7 @@ use super::dispatch;
 use super::memory::Memory;
 use super::shared::Shared;
 use crate::command::ApplyError;
+use crate::config::CLUSTER_VERSION;
 use crate::consensus::{Fatal, LogId, Roster};
 use crate::engine::{Family, Reader, Span};
 use crate::failpoint;
@@ -233,6 +234,17 @@ impl View {
     /// The version that all members understand; none before the first leader has set it.
     pub fn cluster_version(&self) -> Option<String> {
         self.shared.memory.read().cluster_version.clone()
+    }
+
+    /// The version that the cluster is being downgraded to, if it is.
+    pub fn downgrade(&self) -> Option<String> {
+        self.shared.memory.read().downgrade.clone()
+    }
+
+    /// The version that the files are said to be of: the cluster's, once it is decided.
+    pub fn storage_version(&self) -> String {
+        self.cluster_version()
+            .unwrap_or_else(|| CLUSTER_VERSION.into())
     }
 
     /// Where watches are opened.

@@ -91,6 +91,7 @@ impl Config {
             gates: Gates::default(),
             lease_checkpoint_interval: limits::LEASE_CHECKPOINT_INTERVAL,
             corrupt_check_interval: values.duration("corrupt-check-time"),
+            downgrade_check_interval: values.duration("downgrade-check-time"),
             compact_hash_check_interval: values.duration("compact-hash-check-time"),
             force_new_cluster: values.flag("force-new-cluster"),
             client_tls: tls_files(values, ""),

@@ -15,6 +15,7 @@ mod flags;
 mod gates;
 mod help;
 mod logging;
+mod release;
 mod text;
 mod url;
 mod values;
@@ -29,6 +30,7 @@ pub use self::discovery::Discovery;
 pub use self::gates::Gates;
 pub use self::help::{go_arch, usage};
 pub use self::logging::{LogFormat, LogOutput, LogRotation, Logging};
+pub use self::release::Release;
 pub(crate) use self::text::duration as parse_duration;
 pub use self::url::{Scheme, Url, UrlError};
 
@@ -194,6 +196,8 @@ pub struct Config {
     pub lease_checkpoint_interval: Duration,
     /// `--corrupt-check-time`: how often the leader compares all members; never where it is zero.
     pub corrupt_check_interval: Duration,
+    /// `--downgrade-check-time`.
+    pub downgrade_check_interval: Duration,
     /// `--compact-hash-check-time`: how often the leader compares compactions, behind its gate.
     pub compact_hash_check_interval: Duration,
     /// `--force-new-cluster`: go on alone with this member's data, the other members being lost.

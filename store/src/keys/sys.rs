@@ -5,8 +5,11 @@ use prost::Message;
 use proto_etcd::authpb::{Role, User};
 use proto_etcd::membershippb::Attributes;
 
+mod fields;
+
 use super::Damaged;
 use crate::consensus::LogId;
+use fields::{check_name, numbers, parse_alarm, parse_auth, parse_seat, parse_version};
 
 const VERSION: u8 = 1;
 
@@ -22,6 +25,7 @@ const AUTH: u8 = 9;
 const USER: u8 = 10;
 const ROLE: u8 = 11;
 const SEAT: u8 = 12;
+const DOWNGRADE: u8 = 13;
 
 /// Where the key-value state stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +154,8 @@ pub enum Row {
     Member(u64, Attributes),
     /// The version that every member of the cluster understands.
     ClusterVersion(String),
+    /// The version that the cluster is being downgraded to; empty once that was cancelled.
+    Downgrade(String),
     /// See [`AuthRow`].
     Auth(AuthRow),
     /// A user, by name.
@@ -172,6 +178,7 @@ impl Row {
             Self::Alarm(alarm) => alarm_key(*alarm),
             Self::Member(id, _) => member_key(*id),
             Self::ClusterVersion(_) => vec![CLUSTER_VERSION],
+            Self::Downgrade(_) => vec![DOWNGRADE],
             Self::Auth(_) => vec![AUTH],
             Self::User(user) => user_key(&user.name),
             Self::Role(role) => role_key(&role.name),
@@ -205,7 +212,9 @@ impl Row {
             }
             Self::Alarm(_) => {}
             Self::Member(_, attributes) => out.extend(attributes.encode_to_vec()),
-            Self::ClusterVersion(version) => out.extend(version.as_bytes()),
+            Self::ClusterVersion(version) | Self::Downgrade(version) => {
+                out.extend(version.as_bytes());
+            }
             Self::Auth(auth) => {
                 out.push(u8::from(auth.is_enabled));
                 out.extend(auth.revision.to_be_bytes());
@@ -267,7 +276,8 @@ impl Row {
                     .map_err(|_| Damaged::new("member", "bad attributes"))?;
                 Self::Member(id.cast_unsigned(), attributes)
             }
-            CLUSTER_VERSION => Self::ClusterVersion(parse_version(&body)?),
+            CLUSTER_VERSION => Self::ClusterVersion(parse_version("cluster version", &body)?),
+            DOWNGRADE => Self::Downgrade(parse_version("downgrade", &body)?),
             AUTH => Self::Auth(parse_auth(&body)?),
             USER => {
                 let user = User::decode(body).map_err(|_| Damaged::new("user", "bad user"))?;
@@ -316,73 +326,10 @@ pub fn alarm_key(alarm: AlarmRow) -> Vec<u8> {
     with_suffix(ALARM, &suffix)
 }
 
-fn parse_auth(body: &[u8]) -> Result<AuthRow, Damaged> {
-    let fault = |fault| Damaged::new("auth", fault);
-    let (is_enabled, revision) = body.split_first().ok_or(fault("too short"))?;
-    let is_enabled = match is_enabled {
-        0 => false,
-        1 => true,
-        _ => return Err(fault("neither on nor off")),
-    };
-    let revision = <[u8; 8]>::try_from(revision).map_err(|_| fault("revision of wrong length"))?;
-    Ok(AuthRow {
-        is_enabled,
-        revision: u64::from_be_bytes(revision),
-    })
-}
-
-fn parse_seat(body: &[u8]) -> Result<Seat, Damaged> {
-    match body {
-        [1] => Ok(Seat::Held),
-        [2] => Ok(Seat::Left),
-        _ => Err(Damaged::new("seat", "neither held nor left")),
-    }
-}
-
-fn parse_version(body: &[u8]) -> Result<String, Damaged> {
-    let text = String::from_utf8(body.to_vec());
-    text.map_err(|_| Damaged::new("cluster version", "not UTF-8"))
-}
-
-/// The name stands in the key and in the value: one that differs would be two users.
-fn check_name(kind: &'static str, key: &[u8], name: &[u8]) -> Result<(), Damaged> {
-    if key == name {
-        Ok(())
-    } else {
-        Err(Damaged::new(kind, "another name in its key"))
-    }
-}
-
-fn parse_alarm(suffix: &[u8]) -> Result<AlarmRow, Damaged> {
-    let fault = || Damaged::new("alarm", "key of wrong length");
-    let (alarm, member) = suffix.split_first_chunk::<4>().ok_or_else(fault)?;
-    let member = <[u8; 8]>::try_from(member).map_err(|_| fault())?;
-    Ok(AlarmRow {
-        alarm: i32::from_be_bytes(*alarm),
-        member_id: u64::from_be_bytes(member),
-    })
-}
-
 fn with_suffix(ordinal: u8, suffix: &[u8]) -> Vec<u8> {
     let mut out = vec![ordinal];
     out.extend(suffix);
     out
-}
-
-fn numbers<const N: usize>(mut bytes: &[u8], kind: &'static str) -> Result<[i64; N], Damaged> {
-    let mut out = [0; N];
-    for number in &mut out {
-        let (head, rest) = bytes
-            .split_first_chunk::<8>()
-            .ok_or(Damaged::new(kind, "too short"))?;
-        *number = i64::from_be_bytes(*head);
-        bytes = rest;
-    }
-    if bytes.is_empty() {
-        Ok(out)
-    } else {
-        Err(Damaged::new(kind, "trailing bytes"))
-    }
 }
 
 /// True if members of equal state hold the same row at `key`: not so the applied term, the

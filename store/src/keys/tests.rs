@@ -103,6 +103,8 @@ fn sys_rows_keep_their_bytes() {
         }),
         Row::Member(8, attributes),
         Row::ClusterVersion("3.7.0".into()),
+        Row::Downgrade("3.6.0".into()),
+        Row::Downgrade(String::new()),
         Row::Seat(8, Seat::Held),
         Row::Seat(9, Seat::Left),
     ];
@@ -119,6 +121,8 @@ fn sys_rows_keep_their_bytes() {
         06000000010000000000000008 = 01
         070000000000000008 = 010a026d30120a687474703a2f2f613a31
         08 = 01332e372e30
+        0d = 01332e362e30
+        0d = 01
         0c0000000000000008 = 0101
         0c0000000000000009 = 0102
     "#]]

@@ -15,7 +15,7 @@ use super::cluster;
 use super::context::Context;
 use super::kv::read_range;
 use super::status::Error;
-use crate::config::{CLUSTER_VERSION, ETCD_VERSION};
+use crate::config::ETCD_VERSION;
 
 /// A member as `/members` tells it to one that joins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,8 +238,9 @@ async fn version(State(context): State<Arc<Context>>) -> Response {
         .view
         .cluster_version()
         .unwrap_or_else(|| "not_decided".into());
+    let storage = context.view.storage_version();
     let body = format!(
-        r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{CLUSTER_VERSION}"}}"#
+        r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{cluster}","storage":"{storage}"}}"#
     );
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -7,7 +7,7 @@ use futures::Stream;
 use proto_etcd::etcdserverpb::alarm_request::AlarmAction;
 use proto_etcd::etcdserverpb::maintenance_server::Maintenance as Service;
 use proto_etcd::etcdserverpb::{
-    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
+    AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
     DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
     InternalRaftRequest, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse,
     StatusRequest, StatusResponse,
@@ -16,9 +16,9 @@ use tonic::{Request, Response, Status};
 
 use super::context::Context;
 use super::identity::Caller;
-use super::snapshot;
 use super::status::Error;
-use crate::config::{CLUSTER_VERSION, ETCD_VERSION};
+use super::{downgrade, snapshot};
+use crate::config::ETCD_VERSION;
 use crate::limits;
 
 /// See the module.
@@ -91,8 +91,8 @@ impl Service for Maintenance {
             raft_term: status.term,
             is_learner: self.0.is_learner(),
             errors,
-            storage_version: CLUSTER_VERSION.into(),
-            downgrade_info: Some(DowngradeInfo::default()),
+            storage_version: self.0.view.storage_version(),
+            downgrade_info: Some(downgrade::info(&self.0)),
         }))
     }
 
@@ -182,7 +182,11 @@ impl Service for Maintenance {
         request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
         self.0.require_admin(&Caller::of(&request)).await?;
-        Err(Error::Unsupported("downgrades are not supported").into())
+        let version = downgrade::run(&self.0, request.get_ref()).await?;
+        Ok(Response::new(DowngradeResponse {
+            header: Some(self.0.header()),
+            version,
+        }))
     }
 }
 

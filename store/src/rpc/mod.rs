@@ -11,6 +11,7 @@ mod access;
 mod auth;
 mod check;
 mod cluster;
+mod downgrade;
 mod election;
 mod gate;
 mod http;

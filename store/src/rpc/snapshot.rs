@@ -18,7 +18,6 @@ use tonic::Status;
 use super::context::Context;
 use super::status::Error;
 use crate::apply::View;
-use crate::config::CLUSTER_VERSION;
 use crate::tools::export::{self, ExportError};
 
 /// Bytes of the file in one message, as etcd's.
@@ -53,6 +52,7 @@ fn send(view: &View, messages: &mpsc::Sender<Message>) -> Result<(), ExportError
         tracing::info!(total_bytes, "sending database snapshot to client");
         let chunks = Chunks {
             messages,
+            version: view.storage_version(),
             buffer: Vec::with_capacity(CHUNK_BYTES),
             left: total_bytes,
             digest: digest::Context::new(&digest::SHA256),
@@ -72,6 +72,8 @@ fn send(view: &View, messages: &mpsc::Sender<Message>) -> Result<(), ExportError
 /// Cuts the file into messages.
 struct Chunks<'m> {
     messages: &'m mpsc::Sender<Message>,
+    /// Of the file.
+    version: String,
     buffer: Vec<u8>,
     /// Bytes of the file that are still to be sent.
     left: u64,
@@ -91,7 +93,7 @@ impl Chunks<'_> {
             header: None,
             remaining_bytes: self.left,
             blob: blob.into(),
-            version: CLUSTER_VERSION.into(),
+            version: self.version.clone(),
         };
         let sent = self.messages.blocking_send(Ok(message));
         sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client has gone"))

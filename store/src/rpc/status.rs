@@ -167,6 +167,21 @@ pub enum Error {
     /// A user without a password was to be known by one.
     #[error("auth: authentication failed, password was given for no password user")]
     NoPasswordUser,
+    /// A version that is none.
+    #[error("wrong downgrade target version format")]
+    DowngradeFormat,
+    /// Another version than the minor release before the cluster's.
+    #[error("invalid downgrade target version")]
+    DowngradeTarget,
+    /// A downgrade is under way.
+    #[error("cluster has a downgrade job in progress")]
+    DowngradeInProgress,
+    /// The cluster has not decided on its version yet.
+    #[error("cluster version not found during downgrade")]
+    ClusterVersionUnknown,
+    /// An action that does not exist.
+    #[error("unknown method")]
+    UnknownMethod,
     /// A password that is too long, or a token that cannot be made: in the words of what refused it.
     #[error("{0}")]
     Refused(String),
@@ -214,7 +229,9 @@ impl Error {
             | Self::AuthFailed
             | Self::PermissionNotGiven
             | Self::InvalidAuthMgmt
-            | Self::AuthOldRevision => Code::InvalidArgument,
+            | Self::AuthOldRevision
+            | Self::DowngradeFormat
+            | Self::DowngradeTarget => Code::InvalidArgument,
             Self::PermissionDenied => Code::PermissionDenied,
             Self::InvalidAuthToken => Code::Unauthenticated,
             Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
@@ -238,11 +255,13 @@ impl Error {
             | Self::RoleNotFound
             | Self::RoleNotGranted
             | Self::PermissionNotGranted
-            | Self::AuthNotEnabled => Code::FailedPrecondition,
+            | Self::AuthNotEnabled
+            | Self::DowngradeInProgress
+            | Self::ClusterVersionUnknown => Code::FailedPrecondition,
             // etcd maps these two to errors of its client library, which reach the wire as Unknown,
             Self::TooManyRequests | Self::NotEnoughStarted => Code::Unknown,
             // and has no code for these.
-            Self::NoPasswordUser | Self::Refused(_) => Code::Unknown,
+            Self::NoPasswordUser | Self::Refused(_) | Self::UnknownMethod => Code::Unknown,
             Self::SessionExpired
             | Self::NotElected
             | Self::NobodyElected

@@ -306,8 +306,9 @@ impl Store {
         );
         self.tasks.spawn_infallible("leader watch", watch);
         let (for_version, version_stop) = (self.context.clone(), stop.clone());
+        let interval = self.config.downgrade_check_interval;
         self.tasks.spawn_infallible("cluster version", async move {
-            publish::cluster_version(&for_version, &version_stop).await;
+            publish::cluster_version(&for_version, interval, &version_stop).await;
         });
         let (mode, for_compaction) = (self.config.auto_compaction, self.context.clone());
         self.tasks.spawn_infallible("auto compaction", async move {

@@ -58,9 +58,9 @@ fn export<W: Write>(rows: &dyn Reader, mut out: Writer<W>) -> Result<(W, Shape),
     put_all(&mut out, schema::AUTH, auth(few.auth))?;
     each(&mut out, rows, schema::AUTH_ROLES, Many::Roles)?;
     each(&mut out, rows, schema::AUTH_USERS, Many::Users)?;
-    let version = few.cluster_version.map(String::into_bytes);
-    let version = version.map(|version| (schema::CLUSTER_VERSION.to_vec(), version));
-    put_all(&mut out, schema::CLUSTER, version.into_iter().collect())?;
+    let version = few.cluster_version.as_deref();
+    let cluster = schema::cluster(version, few.downgrade.as_deref())?;
+    put_all(&mut out, schema::CLUSTER, cluster)?;
     history(&mut out, rows)?;
     each(&mut out, rows, schema::LEASE, Many::Leases)?;
     let members = few.members.values().map(schema::member);
@@ -74,7 +74,7 @@ fn export<W: Write>(rows: &dyn Reader, mut out: Writer<W>) -> Result<(W, Shape),
     put_all(
         &mut out,
         schema::META,
-        meta(few.applied, few.head, few.gc, state),
+        meta(few.applied, few.head, few.gc, state, version),
     )?;
     Ok(out.finish()?)
 }
@@ -89,6 +89,7 @@ struct Few {
     members: BTreeMap<u64, Member>,
     removed: BTreeMap<Vec<u8>, Vec<u8>>,
     cluster_version: Option<String>,
+    downgrade: Option<String>,
     auth: AuthRow,
 }
 
@@ -114,6 +115,7 @@ impl Few {
                 }
                 Row::Member(id, row) => attributes.push((id, row)),
                 Row::ClusterVersion(version) => few.cluster_version = Some(version),
+                Row::Downgrade(target) => few.downgrade = (!target.is_empty()).then_some(target),
                 Row::Auth(auth) => few.auth = auth,
                 Row::Seat(id, Seat::Left) => {
                     let (key, value) = schema::removed(id);
@@ -146,7 +148,15 @@ fn auth(row: AuthRow) -> BTreeMap<Vec<u8>, Vec<u8>> {
     ])
 }
 
-fn meta(applied: LogId, head: Head, gc: Gc, conf_state: Vec<u8>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+/// The files' version is the cluster's: a cluster that was downgraded hands out what that release reads.
+fn meta(
+    applied: LogId,
+    head: Head,
+    gc: Gc,
+    conf_state: Vec<u8>,
+    version: Option<&str>,
+) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let version = version.unwrap_or(CLUSTER_VERSION);
     let mut rows = BTreeMap::from([
         (schema::CONF_STATE.to_vec(), conf_state),
         (
@@ -154,7 +164,7 @@ fn meta(applied: LogId, head: Head, gc: Gc, conf_state: Vec<u8>) -> BTreeMap<Vec
             applied.index.to_be_bytes().to_vec(),
         ),
         (schema::TERM.to_vec(), applied.term.to_be_bytes().to_vec()),
-        (schema::STORAGE_VERSION.to_vec(), CLUSTER_VERSION.into()),
+        (schema::STORAGE_VERSION.to_vec(), version.into()),
     ]);
     if head.compact_revision >= 0 {
         rows.insert(

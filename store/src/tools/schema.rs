@@ -9,10 +9,12 @@
 //! auth             authEnabled: 0 or 1 | authRevision: u64 BE
 //! authUsers        name                           authpb.User
 //! authRoles        name                           authpb.Role
-//! cluster          clusterVersion                 text
+//! cluster          clusterVersion: text | downgrade: JSON
 //! members          id in hexadecimal              JSON
 //! members_removed  id in hexadecimal              "removed"
 //! ```
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -33,6 +35,7 @@ pub(crate) const META: &[u8] = b"meta";
 pub(crate) const AUTH_ENABLED: &[u8] = b"authEnabled";
 pub(crate) const AUTH_REVISION: &[u8] = b"authRevision";
 pub(crate) const CLUSTER_VERSION: &[u8] = b"clusterVersion";
+const DOWNGRADE: &[u8] = b"downgrade";
 pub(crate) const CONF_STATE: &[u8] = b"confState";
 pub(crate) const CONSISTENT_INDEX: &[u8] = b"consistent_index";
 pub(crate) const FINISHED_COMPACT: &[u8] = b"finishedCompactRev";
@@ -65,6 +68,14 @@ struct MemberRecord<'m> {
     client_urls: &'m [String],
 }
 
+/// A downgrade, as etcd's JSON has it.
+#[derive(Serialize)]
+struct DowngradeRecord<'d> {
+    #[serde(rename = "target-version")]
+    target_version: &'d str,
+    enabled: bool,
+}
+
 /// raft's `ConfState`, as etcd's JSON has it.
 #[derive(Serialize)]
 struct ConfState {
@@ -85,6 +96,25 @@ pub(crate) fn member(member: &Member) -> Result<(Vec<u8>, Vec<u8>), serde_json::
     };
     let key = format!("{:x}", member.id).into_bytes();
     Ok((key, serde_json::to_vec(&record)?))
+}
+
+/// The rows of the cluster's version, and of a downgrade that is under way.
+pub(crate) fn cluster(
+    version: Option<&str>,
+    downgrade: Option<&str>,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, serde_json::Error> {
+    let mut rows = BTreeMap::new();
+    if let Some(version) = version {
+        rows.insert(CLUSTER_VERSION.to_vec(), version.into());
+    }
+    if let Some(target_version) = downgrade {
+        let record = DowngradeRecord {
+            target_version,
+            enabled: true,
+        };
+        rows.insert(DOWNGRADE.to_vec(), serde_json::to_vec(&record)?);
+    }
+    Ok(rows)
 }
 
 /// A member that was removed, whose id no other may take.

@@ -10,6 +10,7 @@ mod cluster;
 mod concurrency;
 mod corruption;
 mod differential;
+mod downgrade;
 mod gateway;
 mod harness;
 mod http;

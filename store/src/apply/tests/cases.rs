@@ -6,8 +6,8 @@ use proto_etcd::etcdserverpb::request_op::Request;
 use proto_etcd::etcdserverpb::response_op::Response;
 use proto_etcd::etcdserverpb::{
     AlarmRequest, AlarmResponse, AlarmType, CompactionResponse, Compare, DeleteRangeRequest,
-    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, PutRequest, RangeRequest,
-    RequestOp, TxnRequest, TxnResponse,
+    DowngradeVersionTestRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest,
+    PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
 };
 use proto_etcd::membershippb::{Attributes, ClusterMemberAttrSetRequest};
 
@@ -544,7 +544,7 @@ fn members_are_remembered_and_forgotten() {
 fn what_is_not_understood_is_refused_and_counts_as_applied() {
     let mut store = Store::new();
     let request = InternalRaftRequest {
-        downgrade_info_set: Some(proto_etcd::membershippb::DowngradeInfoSetRequest::default()),
+        downgrade_version_test: Some(DowngradeVersionTestRequest::default()),
         ..Default::default()
     };
     assert_eq!(store.apply(&request).result, Err(ApplyError::Unsupported));

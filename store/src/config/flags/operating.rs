@@ -203,8 +203,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "downgrade-check-time",
         Kind::Duration,
         "5s",
-        Warns("downgrades are not supported"),
-        "How often a downgrade is looked after.",
+        Yes,
+        "How often the leader looks whether the cluster's version is to be lowered for a downgrade, or raised again.",
     ),
     flag(
         UNSAFE,
