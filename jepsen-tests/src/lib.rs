@@ -11,9 +11,13 @@ mod command;
 mod edn;
 pub mod generate;
 mod history;
+mod nemesis;
 mod report;
+mod run;
 mod scenarios;
 mod show;
+mod target;
+mod wire;
 mod workload;
 
 pub use check::{
@@ -22,4 +26,7 @@ pub use check::{
 pub use command::{Command, run};
 pub use edn::Value;
 pub use history::{Event, History, Kind, Process};
+pub use nemesis::Nemesis;
+pub use run::{Outcome, Spec, run as run_spec};
 pub use scenarios::{Report, Scenario, all, find};
+pub use target::Kind as Target;

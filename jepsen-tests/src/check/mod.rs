@@ -3,18 +3,24 @@
 
 mod finding;
 mod intern;
+mod lease;
 mod linear;
+mod lock;
+mod log;
 mod puts;
 mod register;
+mod serializable;
 mod set;
 #[cfg(test)]
 mod tests;
 mod txn;
+mod watch;
 mod workload;
 
 use thiserror::Error;
 
 pub use finding::{Edge, Finding, Findings, Shown, Verdict};
+pub(crate) use log::Entry;
 pub(crate) use puts::{Pauses, pauses};
 pub use txn::Model;
 pub use workload::Workload;
@@ -27,7 +33,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Pairs(#[from] history::PairError),
     #[error(
-        "nothing tells what this history is about: name it with --workload append|wr|register|versioned-register|set|puts"
+        "nothing tells what this history is about: name it with --workload append|wr|register|versioned-register|set|watch|lease|serializable|lock|puts"
     )]
     Ambiguous,
     #[error("line {line}: there is no checker for the operation :{f}")]
@@ -132,6 +138,10 @@ fn judge_into(events: &[Event], judgement: &mut Judgement) -> Result<(), Error> 
         Workload::VersionedRegister => register::check(&ops, register::Versions::Told)?,
         Workload::Set => set::check(&ops)?.verdict(),
         Workload::Puts => puts::check(events, &ops)?.verdict(),
+        Workload::Watch => watch::check(events, &ops)?.verdict(),
+        Workload::Lease => lease::check(events, &ops)?.verdict(),
+        Workload::Serializable => serializable::check(&ops)?.verdict(),
+        Workload::Lock => lock::check(&ops)?.verdict(),
     };
     Ok(())
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, register, txn};
 use crate::history::{Kind, Op};
 
 /// What the clients of a history did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// Transactions that append to lists and read them.
@@ -22,6 +22,14 @@ pub enum Workload {
     VersionedRegister,
     /// Elements added to sets, and reads of whole sets.
     Set,
+    /// Changes of a few keys, watchers of them, and the applied log.
+    Watch,
+    /// Keys on leases that are renewed and left, watchers of them, and the applied log.
+    Lease,
+    /// Writes, reads without consensus, and the applied log.
+    Serializable,
+    /// Writes under locks that may have ended, and the applied log.
+    Lock,
     /// Unique keys put once, a watcher of them, and a last read: what our scenarios record.
     Puts,
 }
@@ -35,6 +43,10 @@ impl Workload {
             Self::Register => "register",
             Self::VersionedRegister => "versioned-register",
             Self::Set => "set",
+            Self::Watch => "watch",
+            Self::Lease => "lease",
+            Self::Serializable => "serializable",
+            Self::Lock => "lock",
             Self::Puts => "puts",
         }
     }
@@ -74,9 +86,13 @@ fn of(op: &Op<'_>) -> Result<Option<Workload>, Error> {
         "add" => Ok(Some(Workload::Set)),
         "write" | "cas" => Ok(Some(Workload::Register)),
         "put" => Ok(Some(Workload::Puts)),
+        "change" => Ok(Some(Workload::Watch)),
+        "grant" | "attach" | "keepalive" => Ok(Some(Workload::Lease)),
+        "assign" | "read-at" => Ok(Some(Workload::Serializable)),
+        "acquire" | "fenced-write" | "release" => Ok(Some(Workload::Lock)),
         // A read is of a register or of a set: the other operations tell. Of `react` and
-        // `read-final` too, which only go with puts.
-        "read" | "react" | "read-final" => Ok(None),
+        // `read-final` too, which only go with puts, and of `log`.
+        "read" | "react" | "read-final" | "log" => Ok(None),
         "txn" if op.kind != Kind::Ok => Ok(None),
         f => Err(Error::UnknownOperation {
             line: op.invoked.line,

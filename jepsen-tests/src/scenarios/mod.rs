@@ -1,8 +1,11 @@
 //! What can be done to a cluster: each scenario starts one, loads it, breaks it and has the history
 //! judged.
 
+mod catalog;
 mod kill_all_stores;
 mod plane_kills;
+
+pub(crate) use catalog::{FORTY, How, find as find_entry};
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

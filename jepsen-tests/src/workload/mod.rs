@@ -1,9 +1,24 @@
 //! Clients that ask, never ask again for the same thing, and write down what they were told.
 
+mod append;
+mod clients;
+mod lease;
+mod lock;
+mod log;
 mod plane;
+mod register;
+mod rotation;
+mod serializable;
+mod set;
+mod start;
 mod store;
+mod txn;
+mod watch;
+mod watcher;
+mod wr;
 
 pub(crate) use plane::Plane;
+pub(crate) use start::start;
 pub(crate) use store::Store;
 
 use crate::edn::Value;

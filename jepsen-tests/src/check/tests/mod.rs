@@ -5,6 +5,7 @@
 //! are judged by an exhaustive search beside ours.
 
 mod infer;
+mod log;
 mod puts;
 mod register;
 mod search;

@@ -1,6 +1,9 @@
 //! `keelson jepsen`: lists the scenarios, runs one, judges a history again.
 #![expect(clippy::print_stderr, reason = "a command-line tool talks to its user")]
 
+mod list;
+mod run;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +14,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::check::{self, Judgement, Model, Options, Verdict, Workload};
 use crate::history::{self, Event};
-use crate::{report, scenarios, show};
+use crate::{report, show};
+use run::Run;
 
 /// The command's arguments.
 #[derive(Args, Clone, Debug)]
@@ -24,15 +28,13 @@ pub struct Command {
 enum Action {
     /// One numbered line for each scenario.
     List,
-    /// Runs a scenario on a cluster of its own. Status 0: valid, 1: violated, 2: could not judge.
-    Run {
-        /// Its name, from `list`.
-        #[arg(long)]
-        scenario: String,
-        /// Keep the history in this file: as EDN if it ends in .edn, else as JSON lines.
-        #[arg(long, value_name = "FILE")]
-        history: Option<PathBuf>,
-        /// Write a report with the history into this folder.
+    /// Breaks a cluster on purpose. Status 0: valid, 1: violated, 2: could not judge.
+    Run(Run),
+    /// Does again what a report's folder describes.
+    Replay {
+        /// The folder, as `run --report` wrote it.
+        folder: PathBuf,
+        /// Write a report of the new run into this folder.
         #[arg(long, value_name = "DIR")]
         report: Option<PathBuf>,
     },
@@ -70,48 +72,15 @@ enum Output {
 /// Runs the command.
 pub async fn run(command: Command) -> ExitCode {
     let outcome = match command.action {
-        Action::List => Ok(list()),
-        Action::Run {
-            scenario,
-            history,
-            report,
-        } => run_scenario(&scenario, history.as_deref(), report.as_deref()).await,
+        Action::List => Ok(list::list()),
+        Action::Run(run) => run::run(&run).await,
+        Action::Replay { folder, report } => run::replay(&folder, report.as_deref()).await,
         Action::Check(check) => judge(&check),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
-}
-
-fn list() -> ExitCode {
-    for (number, scenario) in scenarios::all().iter().enumerate() {
-        let (number, name) = (number + 1, scenario.name);
-        say(&format!("{number:>2}  {name:<16} {}\n", scenario.what));
-    }
-    ExitCode::SUCCESS
-}
-
-async fn run_scenario(
-    name: &str,
-    keep: Option<&Path>,
-    report_in: Option<&Path>,
-) -> Result<ExitCode> {
-    let scenario = scenarios::find(name).with_context(|| {
-        format!("there is no scenario {name}; `keelson jepsen list` shows them")
-    })?;
-    let report = scenario
-        .run(std::env::current_exe().context("find this binary")?)
-        .await?;
-    let events = report.history.events();
-    if let Some(path) = keep {
-        write_history(path, &events)?;
-    }
-    if let Some(folder) = report_in {
-        write_report(folder, name, &events, &report.judgement)?;
-    }
-    say(&report.text());
-    Ok(exit(report.verdict()))
 }
 
 fn judge(check: &Check) -> Result<ExitCode> {

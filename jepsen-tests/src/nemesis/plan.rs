@@ -1,0 +1,175 @@
+//! What to do next: from chance alone, without a look at the cluster.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use super::Nemesis;
+
+/// Between two faults of one nemesis.
+const REST_MS: std::ops::Range<u64> = 500..3_000;
+/// As long as a fault lasts: from less than an election to several.
+const LASTS_MS: std::ops::Range<u64> = 500..5_000;
+const DELAY_MS: std::ops::Range<u64> = 20..400;
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Before it begins.
+    pub(super) rest: Duration,
+    /// Until it is undone.
+    pub(super) lasts: Duration,
+    pub(super) what: What,
+}
+
+/// What is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Kill(Who),
+    Pause(Who),
+    Partition(Cut),
+    Delay(Who, Duration),
+    Restart,
+    /// Keeps so many of the latest revisions.
+    Compact {
+        keeps: i64,
+        physical: bool,
+    },
+    Defrag(usize),
+    TornTail(usize, u64),
+    BitFlip(usize, u64),
+}
+
+/// To whom; members by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Leader,
+    These(&'static str, Vec<usize>),
+}
+
+/// Which links are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    LeaderAlone,
+    /// The first so many of these are cut off from the rest.
+    Halves(Vec<usize>, usize),
+    /// Each hears and is heard by its neighbours in this order alone.
+    Ring(Vec<usize>),
+    /// What the first sends does not reach the others.
+    Mute(usize),
+    /// What others send does not reach this one.
+    Deaf(usize),
+    /// The halves, again and again for so long each.
+    Flapping(Vec<usize>, usize, Duration),
+}
+
+impl What {
+    /// To whom, as far as chance says.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::Kill(who) | Self::Pause(who) | Self::Delay(who, _) => match who {
+                Who::Leader => "the leader".to_owned(),
+                Who::These(name, members) => format!("{name} {}", numbers(members)),
+            },
+            Self::Partition(cut) => match cut {
+                Cut::LeaderAlone => "the leader alone".to_owned(),
+                Cut::Halves(all, first) => halves(all, *first),
+                Cut::Ring(all) => format!("ring {}", numbers(all)),
+                Cut::Mute(one) => format!("one way, nothing from {}", numbers(&[*one])),
+                Cut::Deaf(one) => format!("one way, nothing to {}", numbers(&[*one])),
+                Cut::Flapping(all, first, each) => {
+                    format!(
+                        "{}, flapping each {} ms",
+                        halves(all, *first),
+                        each.as_millis()
+                    )
+                }
+            },
+            Self::Restart => "each member in turn".to_owned(),
+            Self::Compact { keeps, .. } => format!("all but {keeps} revisions"),
+            Self::Defrag(one) | Self::TornTail(one, _) | Self::BitFlip(one, _) => numbers(&[*one]),
+        }
+    }
+}
+
+fn halves(all: &[usize], first: usize) -> String {
+    let (one, other) = all.split_at(first.min(all.len()));
+    format!("{} from {}", numbers(one), numbers(other))
+}
+
+fn numbers(members: &[usize]) -> String {
+    let names: Vec<String> = members
+        .iter()
+        .map(|member| format!("n{}", member + 1))
+        .collect();
+    names.join(",")
+}
+
+/// The next fault of `nemesis` on a cluster of `members`.
+pub(super) fn next(nemesis: Nemesis, members: usize, chance: &mut StdRng) -> Fault {
+    let ms = |range: std::ops::Range<u64>, chance: &mut StdRng| {
+        Duration::from_millis(chance.random_range(range))
+    };
+    let one = chance.random_range(0..members);
+    // Always the same, so that files of a minority alone are ever harmed.
+    let last = members.saturating_sub(1);
+    Fault {
+        rest: ms(REST_MS, chance),
+        lasts: ms(LASTS_MS, chance),
+        what: match nemesis {
+            Nemesis::Kill => What::Kill(who(members, chance)),
+            Nemesis::Pause => What::Pause(who(members, chance)),
+            Nemesis::Partition => What::Partition(cut(members, chance)),
+            Nemesis::Delay => What::Delay(who(members, chance), ms(DELAY_MS, chance)),
+            Nemesis::Restart => What::Restart,
+            Nemesis::Compact => What::Compact {
+                keeps: chance.random_range(0..200),
+                physical: chance.random(),
+            },
+            Nemesis::Defrag => What::Defrag(one),
+            Nemesis::TornTail => What::TornTail(last, chance.random()),
+            Nemesis::BitFlip => What::BitFlip(last, chance.random()),
+        },
+    }
+}
+
+fn shuffled(members: usize, chance: &mut StdRng) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..members).collect();
+    all.shuffle(chance);
+    all
+}
+
+fn who(members: usize, chance: &mut StdRng) -> Who {
+    let all = shuffled(members, chance);
+    let minority = (members - 1) / 2;
+    let (name, count) = match chance.random_range(0..5) {
+        0 => return Who::Leader,
+        1 => ("one", 1),
+        2 if minority > 1 => ("a minority", minority),
+        2 => ("one", 1),
+        3 => ("a majority", minority + 1),
+        _ => ("all", members),
+    };
+    Who::These(name, all.into_iter().take(count).collect())
+}
+
+fn cut(members: usize, chance: &mut StdRng) -> Cut {
+    let all = shuffled(members, chance);
+    let one = all.first().copied().unwrap_or(0);
+    let minority = (members / 2).max(1);
+    match chance.random_range(0..6) {
+        0 => Cut::LeaderAlone,
+        1 => Cut::Halves(all, minority),
+        // Of three members each is a neighbour of each: the smallest ring that cuts has four.
+        2 if members > 3 => Cut::Ring(all),
+        2 => Cut::Halves(all, minority),
+        3 => Cut::Mute(one),
+        4 => Cut::Deaf(one),
+        _ => {
+            let each = Duration::from_millis(chance.random_range(100..1_500));
+            Cut::Flapping(all, minority, each)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a run is made of: enough to do it again.
+
+use anyhow::{Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::check::Workload;
+use crate::nemesis::Nemesis;
+use crate::target::Kind;
+
+const SECONDS_MAX: u64 = 24 * 3600;
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// What clients do.
+    pub workload: Workload,
+    /// What is done to the cluster, all at once.
+    pub nemesis: Vec<Nemesis>,
+    /// Seconds under faults.
+    pub time_s: u64,
+    /// What chance follows from.
+    pub seed: u64,
+    /// Which servers.
+    pub target: Kind,
+    /// How many of them.
+    pub members: usize,
+    /// Where they are, if they are not ours.
+    pub endpoints: Vec<String>,
+}
+
+impl Spec {
+    /// Refuses what cannot be done.
+    pub(super) fn check(&self) -> Result<()> {
+        ensure!(
+            (1..=SECONDS_MAX).contains(&self.time_s),
+            "--time {} s: choose from 1 s to 24 h",
+            self.time_s
+        );
+        ensure!(
+            self.workload != Workload::Puts,
+            "the workload puts is recorded by the scenarios kill-all-stores and plane-kills alone"
+        );
+        if self.target != Kind::Endpoints {
+            ensure!(
+                self.endpoints.is_empty(),
+                "--endpoints needs --target endpoints"
+            );
+            return Ok(());
+        }
+        let refused: Vec<&str> = self
+            .nemesis
+            .iter()
+            .filter(|nemesis| nemesis.needs_control())
+            .map(|nemesis| nemesis.name())
+            .collect();
+        if !refused.is_empty() {
+            bail!(
+                "--target endpoints is a cluster whose processes are not ours: no {}; what can be run on it are all workloads, with --nemesis compact,defrag or none",
+                refused.join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    /// The command that does it again.
+    pub fn command(&self) -> String {
+        let mut words = vec![
+            "keelson jepsen run".to_owned(),
+            format!("--workload {}", self.workload.name()),
+        ];
+        if !self.nemesis.is_empty() {
+            let names: Vec<&str> = self.nemesis.iter().map(|nemesis| nemesis.name()).collect();
+            words.push(format!("--nemesis {}", names.join(",")));
+        }
+        words.push(format!("--time {}s --seed {}", self.time_s, self.seed));
+        words.push(format!("--target {}", self.target.name()));
+        match self.target {
+            Kind::Endpoints => words.push(format!("--endpoints {}", self.endpoints.join(","))),
+            _ => words.push(format!("--members {}", self.members)),
+        }
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(target: Kind, nemesis: &[Nemesis]) -> Spec {
+        Spec {
+            workload: Workload::Set,
+            nemesis: nemesis.to_vec(),
+            time_s: 5,
+            seed: 7,
+            target,
+            members: 3,
+            endpoints: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_others_is_not_killed() {
+        let all = [Nemesis::Kill, Nemesis::Compact, Nemesis::Partition];
+        let error = spec(Kind::Endpoints, &all).check().unwrap_err().to_string();
+        assert!(error.contains("no kill, partition;"), "{error}");
+        assert!(error.contains("compact,defrag"), "{error}");
+        spec(Kind::Endpoints, &[Nemesis::Compact]).check().unwrap();
+        spec(Kind::Ours, &all).check().unwrap();
+    }
+
+    #[test]
+    fn the_command_says_everything() {
+        let spec = spec(Kind::Etcd, &[Nemesis::Kill, Nemesis::TornTail]);
+        assert_eq!(
+            spec.command(),
+            "keelson jepsen run --workload set --nemesis kill,torn-tail --time 5s --seed 7 --target etcd --members 3"
+        );
+    }
+}
