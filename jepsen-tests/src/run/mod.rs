@@ -3,6 +3,8 @@
 mod agree;
 mod folder;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Proves, on real processes, that store and plane keep their word through kills.
 
+mod quick;
+
 use anyhow::{Context, Result};
 use jepsen_tests::{Verdict, find};
 

@@ -1,0 +1,52 @@
+//! The quick set: a few seconds of composed faults under each of the workloads that matter most.
+//! Proves that launcher, links, faults, clients and checkers work together on real processes.
+
+use std::collections::BTreeSet;
+
+use jepsen_tests::{Nemesis, Outcome, Spec, Target, Verdict, Workload, run_spec};
+
+async fn run(workload: Workload, nemesis: &[Nemesis]) -> Outcome {
+    let spec = Spec {
+        workload,
+        nemesis: nemesis.to_vec(),
+        time_s: 12,
+        seed: 1,
+        target: Target::Ours,
+        members: 3,
+        endpoints: Vec::new(),
+    };
+    let outcome = run_spec(&spec, testkit::keelson().unwrap()).await.unwrap();
+    let verdict = &outcome.judgement.verdict;
+    let again = spec.command();
+    assert_eq!(*verdict, Verdict::Valid, "{again}\n{}", outcome.logs);
+    let wanted: BTreeSet<&str> = outcome.injected.keys().copied().collect();
+    assert_eq!(wanted.len(), nemesis.len(), "{wanted:?}");
+    assert!(outcome.injected.values().all(|count| *count > 0));
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registers_under_kills_and_partitions() {
+    run(
+        Workload::VersionedRegister,
+        &[Nemesis::Kill, Nemesis::Partition],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_under_kills_and_partitions() {
+    run(Workload::Append, &[Nemesis::Kill, Nemesis::Partition]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watchers_under_kills() {
+    let outcome = run(Workload::Watch, &[Nemesis::Kill]).await;
+    let resumed = outcome.events.iter().filter(|event| event.f == "open");
+    assert!(resumed.count() > 3, "no watcher went on at another member");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_under_pauses() {
+    run(Workload::Lease, &[Nemesis::Pause]).await;
+}
