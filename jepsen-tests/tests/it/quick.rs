@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Result;
 use jepsen_tests::{Nemesis, Outcome, Spec, Target, Verdict, Workload, run_spec};
 
-async fn run(workload: Workload, nemesis: &[Nemesis]) -> Outcome {
+async fn run(workload: Workload, nemesis: &[Nemesis]) -> Result<Outcome> {
     let spec = Spec {
         workload,
         nemesis: nemesis.to_vec(),
@@ -15,14 +16,14 @@ async fn run(workload: Workload, nemesis: &[Nemesis]) -> Outcome {
         members: 3,
         endpoints: Vec::new(),
     };
-    let outcome = run_spec(&spec, testkit::keelson().unwrap()).await.unwrap();
+    let outcome = run_spec(&spec, testkit::keelson()?).await?;
     let verdict = &outcome.judgement.verdict;
     let again = spec.command();
     assert_eq!(*verdict, Verdict::Valid, "{again}\n{}", outcome.logs);
     let wanted: BTreeSet<&str> = outcome.injected.keys().copied().collect();
     assert_eq!(wanted.len(), nemesis.len(), "{wanted:?}");
     assert!(outcome.injected.values().all(|count| *count > 0));
-    outcome
+    Ok(outcome)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,22 +32,25 @@ async fn registers_under_kills_and_partitions() {
         Workload::VersionedRegister,
         &[Nemesis::Kill, Nemesis::Partition],
     )
-    .await;
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_under_kills_and_partitions() {
-    run(Workload::Append, &[Nemesis::Kill, Nemesis::Partition]).await;
+    run(Workload::Append, &[Nemesis::Kill, Nemesis::Partition])
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn watchers_under_kills() {
-    let outcome = run(Workload::Watch, &[Nemesis::Kill]).await;
+    let outcome = run(Workload::Watch, &[Nemesis::Kill]).await.unwrap();
     let resumed = outcome.events.iter().filter(|event| event.f == "open");
     assert!(resumed.count() > 3, "no watcher went on at another member");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_under_pauses() {
-    run(Workload::Lease, &[Nemesis::Pause]).await;
+    run(Workload::Lease, &[Nemesis::Pause]).await.unwrap();
 }
