@@ -23,6 +23,6 @@ mod view;
 pub(crate) mod tests;
 
 pub use machine::{Machine, MachineOptions};
-pub use made::make_state;
+pub use made::{Making, make_state};
 pub use quota::{put_cost, txn_cost};
 pub use view::{LeaseView, ReadError, View};

@@ -49,10 +49,11 @@ pub enum DataDirError {
         /// What is wrong.
         what: String,
     },
-    /// Making it from a snapshot did not come to its end.
+    /// Making it from a snapshot, from a backup or from a running etcd did not come to its end.
     #[error(
-        "data directory {} holds a snapshot restore that did not finish: remove the directory (and the \
-         --wal-dir, if one was given) and run `etcdutl snapshot restore` again",
+        "data directory {} holds a restore or a migration that did not finish: run the same `etcdutl migrate` \
+         again, or remove the directory (and the --wal-dir, if one was given) and run the same \
+         `etcdutl snapshot restore` or `etcdutl backup restore` again",
         .0.display()
     )]
     HalfRestored(PathBuf),

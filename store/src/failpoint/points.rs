@@ -13,6 +13,9 @@ const NAMES: &[&str] = &[
     "applyBeforeOpenSnapshot",
     "afterCommit",
     "afterWritebackBuf",
+    "backup::base_written",
+    "backup::block_written",
+    "backup::manifest_written",
     "beforeApplyOneConfChange",
     "beforeCommit",
     "beforeProgressIfSync",
@@ -32,6 +35,10 @@ const NAMES: &[&str] = &[
     "log::segment_renamed",
     "log::segment_synced",
     "log::segment_written",
+    "migrate::applied",
+    "migrate::begun",
+    "migrate::imported",
+    "migrate::logged",
     "raftAfterApplySnap",
     "raftAfterSave",
     "raftAfterSaveSnap",
@@ -41,6 +48,11 @@ const NAMES: &[&str] = &[
     "raftBeforeLeaderSend",
     "raftBeforeSave",
     "raftBeforeSaveSnap",
+    "restore::begun",
+    "restore::identified",
+    "restore::imported",
+    "restore::logged",
+    "restore::synced",
 ];
 
 /// The process's own, because a place is reached without any way to pass values to it.

@@ -1,6 +1,11 @@
 //! `keelson etcdutl`, and a link named `etcdutl`: from a command line to an exit code. Flags, words and
 //! codes are etcdutl's; what it does not have says so.
 
+mod backup;
+mod long;
+mod member;
+mod migrate;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +52,12 @@ enum Command {
         #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
         rev: i64,
     },
+    /// Moves a running etcd into a data directory of ours, and follows it until told to cut over (etcd's
+    /// etcdutl means something else by it: the format of its own files)
+    Migrate(Box<migrate::Migrate>),
+    /// Keeps backups from which every revision can be restored (not in etcd's etcdutl)
+    #[command(subcommand)]
+    Backup(backup::Backup),
     /// Prints the version of etcdutl
     Version,
     /// Reads all of a member that is not running: is its log whole, and its state, and do they fit?
@@ -175,6 +186,8 @@ fn run(cli: Cli) -> Outcome {
             };
             show(&hash?, format)
         }
+        Command::Migrate(flags) => migrate::run(*flags),
+        Command::Backup(command) => backup::run(command, Format::parse(&cli.write_out)),
         Command::Version => Ok(format!(
             "etcdutl version: {ETCD_VERSION}\nAPI version: {}\n",
             ETCD_VERSION.rsplit_once('.').map_or("", |(api, _)| api)

@@ -10,7 +10,7 @@ use super::import::{ImportError, fault};
 use super::schema;
 use crate::engine::{Engine, Family, WriteBatch};
 use crate::keys;
-use crate::keys::sys::Row;
+use crate::keys::sys::{Head, Row};
 use crate::mvcc::{Live, Revision};
 
 /// Bytes of rows written at once.
@@ -72,7 +72,34 @@ impl<'e> History<'e> {
         }
     }
 
-    pub(super) fn take(&mut self, (key, value): (&[u8], &[u8])) -> Result<(), ImportError> {
+    /// Goes on where `head` stands.
+    pub(super) fn resume(engine: &'e dyn Engine, head: &Head) -> Self {
+        Self {
+            last: Some(Revision {
+                main: head.revision,
+                sub: u32::MAX,
+            }),
+            written_bytes: head.written_bytes,
+            ..Self::new(engine)
+        }
+    }
+
+    /// Adds a change, and writes those that have come together if they are many.
+    pub(super) fn take(&mut self, change: (&[u8], &[u8])) -> Result<(), ImportError> {
+        self.add(change)?;
+        if self.is_full() {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// True if what has come together should be written.
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.bytes >= BATCH_BYTES
+    }
+
+    /// Adds a change, and writes nothing.
+    pub(super) fn add(&mut self, (key, value): (&[u8], &[u8])) -> Result<(), ImportError> {
         let wrong = |what| fault(schema::KEY, key, what);
         let at = schema::parse_revision(key);
         let (at, is_tombstone) = at.ok_or_else(|| wrong("not a revision"))?;
@@ -108,13 +135,11 @@ impl<'e> History<'e> {
             _ => self.before(&kv.key)?,
         };
         self.store(at, &kv.key, value, before, after);
-        if self.batch.bytes >= BATCH_BYTES {
-            self.flush()?;
-        }
         Ok(())
     }
 
-    fn before(&self, key: &Bytes) -> Result<Option<Live>, ImportError> {
+    /// What is known of a key by now.
+    pub(super) fn before(&self, key: &Bytes) -> Result<Option<Live>, ImportError> {
         if let Some(live) = self.live.get(key) {
             return Ok(*live);
         }
@@ -161,6 +186,12 @@ impl<'e> History<'e> {
         self.batch.flush()?;
         self.live.clear();
         Ok(())
+    }
+
+    /// The same, together with a row: either all of it is there after a crash, or nothing.
+    pub(super) fn flush_with(&mut self, row: &Row) -> Result<(), ImportError> {
+        self.batch.rows.put(Family::Sys, row.key(), row.value());
+        self.flush()
     }
 }
 

@@ -6,10 +6,12 @@
 //!
 //! Must never touch the file, and nothing that was there before.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::backup::BackupError;
 use super::file::{self, FileError};
 use super::import::{self, ImportError, Imported};
 use crate::apply::make_state;
@@ -17,7 +19,8 @@ use crate::config::{Config, ConfigError};
 use crate::consensus::{AppliedState, Fatal, RestoreError as LogError, found_restored};
 use crate::data_dir::{DataDir, DataDirError, Identity};
 use crate::engine::rocks::RocksOptions;
-use crate::engine::{EngineError, Family, WriteBatch};
+use crate::engine::{Engine, EngineError, Family, WriteBatch};
+use crate::failpoint;
 use crate::keys::sys::Row;
 use crate::server::StartError;
 use crate::server::founding;
@@ -78,17 +81,34 @@ pub(super) enum RestoreError {
     /// A row cannot be written.
     #[error("write the state")]
     Engine(#[from] EngineError),
+    /// The disk failed.
+    #[error("write the member's files")]
+    Io(#[from] io::Error),
+    /// What was to be added to the file's rows cannot be.
+    #[error(transparent)]
+    More(Box<BackupError>),
 }
 
 /// Makes the member.
 pub(crate) async fn restore(options: &Options) -> Result<(Identity, Imported), RestoreError> {
-    let mut identity = founding::founder(&config(options)?).await?;
+    restore_with(options, b"", |_, _| Ok(())).await
+}
+
+/// The same, with what `more` adds to the rows of the file. `salt` says what that is: it tells the new
+/// cluster from those that are made of the file and something else.
+pub(super) async fn restore_with(
+    options: &Options,
+    salt: &[u8],
+    more: impl FnOnce(&dyn Engine, &mut Imported) -> Result<(), RestoreError>,
+) -> Result<(Identity, Imported), RestoreError> {
+    let mut identity = identity(options).await?;
     check_free(options)?;
     let checksum = file::checksum(&options.file)?;
     if !options.skips_hash_check {
         checksum.check()?;
     }
-    identity.cluster_id = cluster_id(identity.cluster_id, &checksum.found, options.bump_revision);
+    let bump = options.bump_revision;
+    identity.cluster_id = cluster_id(identity.cluster_id, &checksum.found, bump, salt);
     let file = file::open(&options.file)?;
     // What is no database of etcd is refused before there is anything to clean up.
     import::bucket(&file, super::schema::META)?;
@@ -101,13 +121,11 @@ pub(crate) async fn restore(options: &Options) -> Result<(Identity, Imported), R
     let dir = DataDir::begin_restore(&options.data_dir, options.wal_dir.as_deref())?;
     let members = founding::founding_members(&identity).unwrap_or_default();
     let state = found_restored(dir.log(), &members)?;
-    let opener = RocksOptions {
-        // Nobody else waits for the disk.
-        background_bytes_per_s: usize::MAX >> 1,
-        ..RocksOptions::default()
-    };
-    let imported = make_state(&dir.state(), &opener, |engine| {
-        let imported = import::import(&file, engine, options.bump_revision)?;
+    failpoint::hit("restore::logged")?;
+    let imported = make_state(&dir.state(), &opener(), |engine| {
+        let mut imported = import::import(&file, engine, bump)?;
+        failpoint::hit("restore::imported")?;
+        more(engine, &mut imported)?;
         engine.write(begin(state))?;
         Ok::<_, RestoreError>(imported)
     })?;
@@ -126,16 +144,31 @@ pub(crate) async fn restore(options: &Options) -> Result<(Identity, Imported), R
     Ok((identity, imported))
 }
 
+/// The engine of a state that is being made.
+pub(super) fn opener() -> RocksOptions {
+    RocksOptions {
+        // Nobody else waits for the disk.
+        background_bytes_per_s: usize::MAX >> 1,
+        ..RocksOptions::default()
+    }
+}
+
 /// The new cluster's id. Unlike etcd's it depends on what was restored: members made from different
 /// files, or from none, would take each other's logs for their own, and so refuse each other instead.
-fn cluster_id(founded: u64, checksum: &[u8], bump_revision: i64) -> u64 {
+pub(super) fn cluster_id(founded: u64, checksum: &[u8], bump_revision: i64, salt: &[u8]) -> u64 {
     let mut hash = Context::new(&SHA256);
     hash.update(&founded.to_be_bytes());
     hash.update(checksum);
     hash.update(&bump_revision.to_be_bytes());
+    hash.update(salt);
     let digest = hash.finish();
     let first = digest.as_ref().iter().take(8);
     first.fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+/// Who the member is, by its flags alone.
+pub(super) async fn identity(options: &Options) -> Result<Identity, RestoreError> {
+    Ok(founding::founder(&config(options)?).await?)
 }
 
 /// The member's settings as a member that founds a cluster has them.
@@ -165,7 +198,7 @@ fn check_free(options: &Options) -> Result<(), RestoreError> {
 }
 
 /// True if nothing is there, or an empty folder.
-fn is_free(dir: &Path) -> bool {
+pub(super) fn is_free(dir: &Path) -> bool {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
@@ -173,7 +206,7 @@ fn is_free(dir: &Path) -> bool {
 }
 
 /// Where the state stands in the log.
-fn begin(state: AppliedState) -> WriteBatch {
+pub(super) fn begin(state: AppliedState) -> WriteBatch {
     let mut rows = WriteBatch::new();
     let applied = state.log_id.map(Row::Applied);
     for row in [applied, state.membership.map(Row::Membership)]

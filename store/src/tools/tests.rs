@@ -1,5 +1,6 @@
 //! The state goes out in etcd's format and comes back the same, and etcd's own file comes in.
 
+mod killed;
 mod restored;
 
 use std::collections::BTreeMap;
@@ -156,7 +157,10 @@ fn add_users(store: &mut Store) {
     }
 }
 
-fn all_at(view: &View, revision: i64) -> Result<Vec<proto_etcd::mvccpb::KeyValue>, String> {
+pub(super) fn all_at(
+    view: &View,
+    revision: i64,
+) -> Result<Vec<proto_etcd::mvccpb::KeyValue>, String> {
     let request = RangeRequest {
         key: Bytes::from_static(b"\0"),
         range_end: Bytes::from_static(b"\0"),

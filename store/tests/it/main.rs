@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod auth;
+mod backup;
 mod bad_input;
 mod cluster;
 mod concurrency;
@@ -15,6 +16,8 @@ mod gateway;
 mod harness;
 mod http;
 mod lease;
+mod load;
+mod migrate;
 mod one_member;
 mod real;
 mod recovery;
