@@ -174,12 +174,14 @@ impl<'m> Chase<'m> {
     fn tell(&mut self) -> Result<(), MigrateError> {
         self.making.flush()?;
         let revision = self.replay.revision();
+        // It was asked a while ago.
+        self.source_revision = self.source_revision.max(revision);
         let changes = self.replay.changes - self.told_changes;
         let seconds = self.told.elapsed().as_secs().max(1);
         tracing::info!(
             revision,
             source_revision = self.source_revision,
-            lag = (self.source_revision - revision).max(0),
+            lag = self.source_revision - revision,
             changes_per_s = changes / seconds,
             "following"
         );
