@@ -20,6 +20,7 @@ mod restore;
 mod run;
 mod segment;
 mod verify;
+mod writer;
 
 #[cfg(test)]
 mod tests;
