@@ -195,6 +195,11 @@ impl Tool {
         if self.said.iter().any(|line| line.contains(words)) {
             return;
         }
+        self.says_next(words).await;
+    }
+
+    /// Waits until it says `words` after all that was waited for before.
+    pub(crate) async fn says_next(&mut self, words: &str) {
         let found = tokio::time::timeout(Duration::from_secs(SOON), async {
             while let Some(line) = self.lines.recv().await {
                 let is_it = line.contains(words);

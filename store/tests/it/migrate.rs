@@ -175,6 +175,7 @@ async fn users_come_along_and_a_change_of_them_is_not_missed() {
         let (ok, out, err) = etcdctl(&from, &passwd, "new\n").await;
         assert!(ok, "{out}{err}");
         tool.says("begins anew with another snapshot").await;
+        tool.says_next("took the snapshot over").await;
         run(&from, "put a 1 --user=root:rpw").await;
         tool.terminate();
         let (ok, out, said) = tool.end().await;
