@@ -220,12 +220,14 @@ impl View {
 
     fn plan_promote(&self, id: u64) -> Result<ChangeMembers<u64, Member>, MembershipError> {
         let member = self.members.get(&id).ok_or(MembershipError::NotFound(id))?;
+        let progress = self.progress(id);
+        // etcd too asks first how far a member is, and then whether it is a learner.
+        let lags = progress.matched * 100 < self.last_index * READY_PERCENT;
+        if lags || (member.is_learner && !progress.is_connected) {
+            return Err(MembershipError::LearnerNotReady(id));
+        }
         if !member.is_learner {
             return Err(MembershipError::NotLearner(id));
-        }
-        let progress = self.progress(id);
-        if !progress.is_connected || progress.matched * 100 < self.last_index * READY_PERCENT {
-            return Err(MembershipError::LearnerNotReady(id));
         }
         if self.strict {
             self.check_quorum_of_started(1, None)?;
@@ -374,6 +376,11 @@ mod tests {
                 matched: 5_000,
                 is_connected: true,
             },
+        );
+        view.progress.remove(&3);
+        assert_eq!(
+            view.plan(&MembershipChange::Promote(3)).unwrap_err(),
+            MembershipError::LearnerNotReady(3)
         );
         for (matched, is_connected, ready) in [
             (0, true, false),

@@ -176,11 +176,7 @@ impl Lessor {
                 ..Default::default()
             });
         };
-        let now = Instant::now();
-        let end = self.clocks.lock().ends.get(id);
-        let left = end.map_or(seconds(lease.granted_ttl), |end| {
-            end.saturating_duration_since(now)
-        });
+        let left = self.left(id, lease.granted_ttl);
         Ok(LeaseTimeToLiveResponse {
             id,
             ttl: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -188,6 +184,26 @@ impl Lessor {
             keys: if keys { lease.keys } else { Vec::new() },
             ..Default::default()
         })
+    }
+
+    /// What a lease has left, whose clock starts now if it was granted since the last look.
+    fn left(&self, id: i64, granted: i64) -> Duration {
+        let now = Instant::now();
+        let mut clocks = self.clocks.lock();
+        if clocks.leading.is_some() {
+            self.start_if_new(&mut clocks, id, granted, now);
+        }
+        let end = clocks.ends.get(id);
+        end.map_or(seconds(granted), |end| {
+            end.saturating_duration_since(Instant::now())
+        })
+    }
+
+    fn start_if_new(&self, clocks: &mut Clocks, id: i64, granted: i64, now: Instant) {
+        if clocks.ends.get(id).is_none() {
+            let end = now + seconds(granted);
+            clocks.start(id, now, end, self.settings.checkpoint_every);
+        }
     }
 
     /// Takes over every lease, with the time of an election on top of what it has left.
@@ -226,10 +242,7 @@ impl Lessor {
             return;
         }
         for (id, granted, _) in &leases {
-            if clocks.ends.get(*id).is_none() {
-                let end = now + seconds(*granted);
-                clocks.start(*id, now, end, self.settings.checkpoint_every);
-            }
+            self.start_if_new(&mut clocks, *id, *granted, now);
         }
         if clocks.len() > leases.len() {
             let ids: HashSet<i64> = leases.into_iter().map(|(id, ..)| id).collect();

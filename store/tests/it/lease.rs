@@ -234,3 +234,25 @@ async fn move_leader(cluster: &Cluster, from: usize, to: usize) {
         .unwrap();
     assert_eq!(cluster.leader().await, to);
 }
+
+/// The time runs from the grant, as with the real one, not from the next look at the clocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_has_less_than_its_time_at_once() {
+    let cluster = Cluster::start(1).await;
+    let mut ends = vec![("ours", cluster.endpoint(0))];
+    let real = super::real::real_etcds(&[]).await;
+    ends.extend(
+        real.iter()
+            .map(|(name, real)| (*name, real.endpoint.clone())),
+    );
+    for (name, endpoint) in ends {
+        let channel = super::harness::connect(&endpoint).await;
+        let asked = Instant::now();
+        let id = grant(channel.clone(), 600).await;
+        let request = LeaseTimeToLiveRequest { id, keys: false };
+        let answer = LeaseClient::new(channel).lease_time_to_live(request).await;
+        let left = answer.unwrap().into_inner().ttl;
+        let at_least = 599 - i64::try_from(asked.elapsed().as_secs()).unwrap();
+        assert!((at_least..600).contains(&left), "{name}: {left}");
+    }
+}
