@@ -1,10 +1,11 @@
 //! The three checks. A check that cannot be made is said in the log and made again later: it proves
 //! nothing either way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto_etcd::etcdserverpb::alarm_request::AlarmAction;
 use proto_etcd::etcdserverpb::{AlarmRequest, AlarmResponse, AlarmType, InternalRaftRequest};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::hashes::{Hashes, Question, ask_all};
@@ -32,8 +33,9 @@ pub(in crate::server) async fn initial(
             return Err(Inconsistent);
         }
     };
-    let question = Question::At(own.hash_revision);
-    let peers = ask_all(&*context.consensus, question, context.deadline()).await;
+    let (question, deadline) = (Question::At(own.hash_revision), context.deadline());
+    members_known(context, deadline).await;
+    let peers = ask_all(&*context.consensus, question, deadline).await;
     let mut mismatches = 0;
     for (id, peer) in peers {
         mismatches += usize::from(differs(&own, id, peer));
@@ -46,6 +48,16 @@ pub(in crate::server) async fn initial(
         "initial corruption checking passed; no corruption"
     );
     Ok(())
+}
+
+/// Waits until it is known who the members are. Right after a start that takes a moment, in which
+/// there would be nobody to ask; to a newcomer, the leader has to tell it.
+async fn members_known(context: &Context, deadline: Instant) {
+    let mut statuses = context.consensus.subscribe();
+    let known = statuses.wait_for(|status| status.members.contains_key(&status.member_id));
+    if !matches!(timeout_at(deadline.into(), known).await, Ok(Ok(_))) {
+        tracing::warn!("the members are not known: nobody is asked for a hash");
+    }
 }
 
 fn differs(own: &KvHash, id: u64, peer: PeerHash) -> bool {
