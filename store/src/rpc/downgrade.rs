@@ -1,7 +1,7 @@
 //! Going back one minor release, as etcd's `Downgrade` has it: the cluster agrees on the version
-//! before its own, answers with that one, and hands out snapshots that an etcd of that release
-//! restores. A downgrade that is under way is cancelled, never finished here: every member of ours
-//! is of one release, so the last steps are a snapshot and its restore.
+//! before its own, answers with that one, and its snapshots say that they are of that release. A
+//! downgrade that is under way is cancelled, never finished here: every member of ours is of one
+//! release.
 
 use proto_etcd::etcdserverpb::downgrade_request::DowngradeAction;
 use proto_etcd::etcdserverpb::{

@@ -148,7 +148,7 @@ fn auth(row: AuthRow) -> BTreeMap<Vec<u8>, Vec<u8>> {
     ])
 }
 
-/// The files' version is the cluster's: a cluster that was downgraded hands out what that release reads.
+/// The files' version is the cluster's, also after a downgrade.
 fn meta(
     applied: LogId,
     head: Head,
