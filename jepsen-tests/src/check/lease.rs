@@ -60,17 +60,6 @@ struct Lease<'a> {
     is_unknown: bool,
 }
 
-fn shape(op: &Op<'_>, wanted: &str) -> Error {
-    Error::Shape {
-        line: op.completed.map_or(op.invoked.line, |event| event.line),
-        what: format!(
-            "the value of a :{} must be {wanted}, and not {}",
-            op.f(),
-            op.value()
-        ),
-    }
-}
-
 fn leases<'a>(ops: &'a [Op<'a>]) -> Result<BTreeMap<i64, Lease<'a>>, Error> {
     let mut leases: BTreeMap<i64, Lease<'a>> = BTreeMap::new();
     for op in ops {
@@ -103,8 +92,8 @@ fn leases<'a>(ops: &'a [Op<'a>]) -> Result<BTreeMap<i64, Lease<'a>>, Error> {
             }
             ("grant", ..) if !is_ok => {}
             ("log", ..) => {}
-            ("grant" | "keepalive", ..) => return Err(shape(op, "[lease ttl]")),
-            _ => return Err(shape(op, "[lease key] or [lease key revision]")),
+            ("grant" | "keepalive", ..) => return Err(Error::shape(op, "[lease ttl]")),
+            _ => return Err(Error::shape(op, "[lease key] or [lease key revision]")),
         }
     }
     Ok(leases)

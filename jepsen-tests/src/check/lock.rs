@@ -83,20 +83,12 @@ fn not_owner(state: &State<'_>, key: &str) -> Option<String> {
     }
 }
 
-fn shape(op: &Op<'_>, wanted: &str) -> Error {
-    Error::Shape {
-        line: op.completed.map_or(op.invoked.line, |event| event.line),
-        what: format!(
-            "the value of a :{} must be {wanted}, and not {}",
-            op.f(),
-            op.value()
-        ),
-    }
-}
-
 fn check_write(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
     let Some([Value::Text(resource), Value::Int(value), rest @ ..]) = op.value().elements() else {
-        return Err(shape(op, "[resource value] or [resource value revision]"));
+        return Err(Error::shape(
+            op,
+            "[resource value] or [resource value revision]",
+        ));
     };
     let value = value.to_string();
     let is_it = |entry: &&Entry| {
@@ -127,7 +119,7 @@ fn check_write(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error
 /// The answer's revision is one at which the lock was held (etcd's issue 11456).
 fn check_acquire(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
     let Some([_, Value::Text(key), Value::Int(at)]) = op.value().elements() else {
-        return Err(shape(op, "[lock key revision]"));
+        return Err(Error::shape(op, "[lock key revision]"));
     };
     if !log.covers(*at) {
         return Ok(());

@@ -25,7 +25,7 @@ pub(crate) use puts::{Pauses, pauses};
 pub use txn::Model;
 pub use workload::Workload;
 
-use crate::history::{self, Event, Kind};
+use crate::history::{self, Event, Kind, Op};
 
 /// Why a history cannot be judged.
 #[derive(Debug, Error)]
@@ -51,6 +51,25 @@ pub(crate) enum Error {
     Shape { line: usize, what: String },
     #[error("nothing was judged: {0}")]
     Nothing(&'static str),
+}
+
+impl Error {
+    /// An operation cannot be judged because of `what`.
+    fn at(op: &Op<'_>, what: String) -> Self {
+        Self::Shape {
+            line: op.completed.map_or(op.invoked.line, |event| event.line),
+            what,
+        }
+    }
+
+    /// An operation's value is not of the form `wanted`.
+    fn shape(op: &Op<'_>, wanted: &str) -> Self {
+        let (f, value) = (op.f(), op.value());
+        Self::at(
+            op,
+            format!("the value of a :{f} must be {wanted}, and not {value}"),
+        )
+    }
 }
 
 /// What to judge a history by.

@@ -53,17 +53,6 @@ struct Read<'a> {
     keys: BTreeMap<&'a str, (&'a str, i64)>,
 }
 
-fn shape(op: &Op<'_>, wanted: &str) -> Error {
-    Error::Shape {
-        line: op.completed.map_or(op.invoked.line, |event| event.line),
-        what: format!(
-            "the value of a :{} must be {wanted}, and not {}",
-            op.f(),
-            op.value()
-        ),
-    }
-}
-
 fn parse<'a>(op: &'a Op<'a>) -> Result<Read<'a>, Error> {
     let read = || {
         let (at, keys) = op.value().pair()?;
@@ -79,12 +68,12 @@ fn parse<'a>(op: &'a Op<'a>) -> Result<Read<'a>, Error> {
             keys: keys.collect::<Option<_>>()?,
         })
     };
-    read().ok_or_else(|| shape(op, "[revision [[key value revision] …]]"))
+    read().ok_or_else(|| Error::shape(op, "[revision [[key value revision] …]]"))
 }
 
 fn check_assign(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
     let Some([Value::Text(key), Value::Text(value), rest @ ..]) = op.value().elements() else {
-        return Err(shape(op, "[key value] or [key value revision]"));
+        return Err(Error::shape(op, "[key value] or [key value revision]"));
     };
     if op.kind == Kind::Fail {
         let is_there = log
@@ -100,7 +89,7 @@ fn check_assign(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Erro
         return Ok(());
     }
     let [Value::Int(at)] = rest else {
-        return Err(shape(op, "[key value revision]"));
+        return Err(Error::shape(op, "[key value revision]"));
     };
     let mut there = log.at(*at).iter();
     let is_there = there.any(|entry| entry.key == *key && entry.value.as_ref() == Some(value));

@@ -48,7 +48,7 @@ fn parse<'a>(ops: &'a [Op<'a>], values: &mut Interner<'a>) -> Result<Vec<Set<'a>
         let is_read = match op.f() {
             "add" => false,
             "read" => true,
-            f => return Err(shape(op, format!("a set has no operation :{f}"))),
+            f => return Err(Error::at(op, format!("a set has no operation :{f}"))),
         };
         if is_read && op.kind != Kind::Ok {
             continue;
@@ -61,7 +61,7 @@ fn parse<'a>(ops: &'a [Op<'a>], values: &mut Interner<'a>) -> Result<Vec<Set<'a>
                     "the value must be [key value] as others are, and not {}",
                     op.value()
                 );
-                return Err(shape(op, what));
+                return Err(Error::at(op, what));
             }
         };
         let at = *numbers.entry(key).or_insert_with(|| {
@@ -76,7 +76,7 @@ fn parse<'a>(ops: &'a [Op<'a>], values: &mut Interner<'a>) -> Result<Vec<Set<'a>
             let elements = match value {
                 Value::Nil => &[],
                 value => value.elements().ok_or_else(|| {
-                    shape(
+                    Error::at(
                         op,
                         format!("a read of a set is a set or a vector, and not {value}"),
                     )
@@ -92,7 +92,7 @@ fn parse<'a>(ops: &'a [Op<'a>], values: &mut Interner<'a>) -> Result<Vec<Set<'a>
                 "{value} is added twice, first in line {}: each element may be added only once",
                 other.invoked.line
             );
-            return Err(shape(op, what));
+            return Err(Error::at(op, what));
         }
     }
     Ok(sets)
@@ -116,13 +116,6 @@ fn is_keyed(ops: &[Op<'_>]) -> bool {
             && ops
                 .iter()
                 .all(|op| op.f() == "read" || op.value().pair().is_some()))
-}
-
-fn shape(op: &Op<'_>, what: String) -> Error {
-    Error::Shape {
-        line: op.completed.map_or(op.invoked.line, |event| event.line),
-        what,
-    }
 }
 
 /// What is known of one element.

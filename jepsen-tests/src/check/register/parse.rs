@@ -34,7 +34,7 @@ pub(super) fn all<'a>(
             (false, _) => (NIL, op.value()),
             (true, Some((key, value))) => (values.number(key), value),
             (true, None) => {
-                return Err(shape(op, "as other operations are: [key value]"));
+                return Err(Error::shape(op, "as other operations are: [key value]"));
             }
         };
         let call = match versions {
@@ -80,17 +80,6 @@ fn is_keyed(ops: &[Op<'_>]) -> bool {
     ops.iter().any(is_tuple) || ops.iter().all(is_keyed)
 }
 
-fn shape(op: &Op<'_>, wanted: &str) -> Error {
-    Error::Shape {
-        line: op.completed.map_or(op.invoked.line, |event| event.line),
-        what: format!(
-            "the value of a :{} must be {wanted}, and not {}",
-            op.f(),
-            op.value()
-        ),
-    }
-}
-
 fn plain<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Result<Call, Error> {
     Ok(Call {
         change: change(op, value, values)?,
@@ -104,7 +93,7 @@ fn change<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Resul
         "read" => Change::Read(values.number(value)),
         "write" => Change::Write(values.number(value)),
         _ => {
-            let (old, new) = value.pair().ok_or_else(|| shape(op, "[old new]"))?;
+            let (old, new) = value.pair().ok_or_else(|| Error::shape(op, "[old new]"))?;
             Change::Cas {
                 old: values.number(old),
                 new: values.number(new),
@@ -121,13 +110,13 @@ fn versioned<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Re
         _ => match value.elements() {
             Some([version, value]) => (version, value, None),
             Some([version, value, revision]) => (version, value, Some(revision)),
-            _ => return Err(shape(op, wanted)),
+            _ => return Err(Error::shape(op, wanted)),
         },
     };
     let number = |value: &Value| match value {
         Value::Nil => Ok(None),
         Value::Int(number) if *number >= 0 => Ok(Some(*number)),
-        _ => Err(shape(op, wanted)),
+        _ => Err(Error::shape(op, wanted)),
     };
     let told = op.kind == Kind::Ok;
     let version = number(version)?.filter(|_| told);

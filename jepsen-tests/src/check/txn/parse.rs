@@ -227,11 +227,9 @@ fn shape(op: &Op<'_>, value: &Value, workload: Workload) -> Error {
         Workload::Append => "[:append k v]",
         _ => "[:w k v]",
     };
-    Error::Shape {
-        line: op.completed.map_or(op.invoked.line, |event| event.line),
-        what: format!(
-            "a transaction of {} is a vector of {write} and [:r k v], and {value} is none",
-            workload.name()
-        ),
-    }
+    let what = format!(
+        "a transaction of {} is a vector of {write} and [:r k v], and {value} is none",
+        workload.name()
+    );
+    Error::at(op, what)
 }
