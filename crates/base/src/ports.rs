@@ -7,7 +7,6 @@
 use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -70,7 +69,7 @@ fn next(range: &Range<u16>) -> u16 {
 }
 
 fn range() -> Range<u16> {
-    let outgoing = std::fs::read_to_string(Path::new("/proc/sys/net/ipv4/ip_local_port_range"));
+    let outgoing = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     below(outgoing.ok().as_deref().and_then(first_number))
 }
 

@@ -120,7 +120,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     ),
     entry(
         "crash-in-apply",
-        "kills under load, on one member alone too: each write applied once",
+        "kills under load, on one member alone: each write applied once",
         Run(&[VersionedRegister, Set], &[Kill], 1),
     ),
     entry(
@@ -215,7 +215,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     ),
     entry(
         "lost-answers",
-        "answers that never come: nothing is applied twice",
+        "answers that never come, by kills and pauses: nothing is applied twice",
         Run(&[Append, Set], &[Kill, Pause], 3),
     ),
     entry(
