@@ -24,6 +24,7 @@ pub mod read;
 pub mod command;
 
 pub mod consensus;
+pub mod disk;
 mod failpoint;
 pub mod log;
 

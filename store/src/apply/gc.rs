@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::machine::Collecting;
 use super::shared::Shared;
 use crate::consensus::Fatal;
 use crate::engine::{Engine, Family, WriteBatch};
@@ -25,20 +26,32 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The thread's owner; dropping it ends the thread and waits for it.
 pub(super) struct Collector {
-    // None only at the end.
+    /// Whose dead revisions are removed without a thread.
+    at_once: Option<Arc<Shared>>,
+    // None without a thread, and at the end.
     signal: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Collector {
     /// Starts the thread, which first finishes what an earlier life left.
-    pub(super) fn start(shared: Arc<Shared>) -> Result<Self, Fatal> {
+    pub(super) fn start(shared: Arc<Shared>, collecting: Collecting) -> Result<Self, Fatal> {
+        if collecting == Collecting::AtOnce {
+            let collector = Self {
+                at_once: Some(shared),
+                signal: None,
+                thread: None,
+            };
+            collector.wake();
+            return Ok(collector);
+        }
         let (signal, signals) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("store-gc".into())
             .spawn(move || run(&shared, &signals))
             .map_err(Fatal::at("gc::spawn"))?;
         let collector = Self {
+            at_once: None,
             signal: Some(signal),
             thread: Some(thread),
         };
@@ -48,6 +61,9 @@ impl Collector {
 
     /// There is a new compaction.
     pub(super) fn wake(&self) {
+        if let Some(shared) = &self.at_once {
+            collect_all(shared);
+        }
         match self.signal.as_ref().map(|signal| signal.try_send(())) {
             // A signal that waits covers this one too; a thread that has ended has told why.
             None | Some(Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(()))) => {}
@@ -85,6 +101,16 @@ fn run(shared: &Shared, signals: &Receiver<()>) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+}
+
+fn collect_all(shared: &Shared) {
+    loop {
+        match collect(shared) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(fatal) => return shared.fail(fatal),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{View, commit, members};
 use crate::auth::{TokenChange, Tokens};
 use crate::command::{self, ApplyError, Reply};
 use crate::consensus::{AppliedState, Committed, Fatal, LogId, Payload, StateMachine};
+use crate::disk::{FileSystem, Real};
 use crate::engine::rocks::RocksOptions;
 use crate::engine::{Family, Opener, Span};
 use crate::failpoint;
@@ -28,6 +29,8 @@ use crate::watch::{History, Hub};
 /// What a machine is made with.
 #[derive(Clone)]
 pub struct MachineOptions {
+    /// Where the folder is. Default the machine's own file system.
+    pub files: Arc<dyn FileSystem>,
     /// Opens the engine. Default RocksDB.
     pub opener: Arc<dyn Opener>,
     /// Bytes in use from which puts are told that the store is full; none is no limit. Default
@@ -39,15 +42,28 @@ pub struct MachineOptions {
     /// How long a simple token holds after its last use. Default 5 minutes, as etcd. This member's
     /// own: never stored.
     pub token_ttl: Duration,
+    /// Where dead revisions are removed. Default on a thread of its own.
+    pub collecting: Collecting,
+}
+
+/// Where dead revisions are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collecting {
+    /// On a thread of its own, at its own pace.
+    Beside,
+    /// With the compaction that made them dead, for a simulation: no thread has a part in it.
+    AtOnce,
 }
 
 impl Default for MachineOptions {
     fn default() -> Self {
         Self {
+            files: Arc::new(Real),
             opener: Arc::new(RocksOptions::default()),
             quota_bytes: Some(2 << 30),
             watch_ring_bytes: 32 << 20,
             token_ttl: TOKEN_TTL_DEFAULT,
+            collecting: Collecting::Beside,
         }
     }
 }
@@ -64,12 +80,14 @@ impl Machine {
     /// Opens the state in `dir`, or makes an empty one, and rebuilds the memory from it.
     pub fn open(dir: &Path, options: MachineOptions) -> Result<(Self, View), Fatal> {
         let MachineOptions {
+            files,
             opener,
             quota_bytes,
             watch_ring_bytes,
             token_ttl,
+            collecting,
         } = options;
-        let generation = Generation::open(dir, &*opener)?;
+        let generation = Generation::open(&files, dir, &*opener)?;
         let memory = Memory::load(generation)?;
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let history: Weak<dyn History> = weak.clone();
@@ -84,7 +102,7 @@ impl Machine {
                 quota_bytes,
             }
         });
-        let collector = Collector::start(shared.clone())?;
+        let collector = Collector::start(shared.clone(), collecting)?;
         let view = View::new(shared.clone());
         Ok((
             Self {

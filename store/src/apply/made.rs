@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::generation::Generation;
 use crate::consensus::Fatal;
+use crate::disk::{FileSystem, Real};
 use crate::engine::{Engine, Opener};
 
 /// A state that is being made, row by row. Nobody else may have its folder.
@@ -14,7 +15,8 @@ impl Making {
     /// Opens the state's folder `dir`: an empty one, or one whose making was interrupted, with what was
     /// durable by then.
     pub fn open(dir: &Path, opener: &dyn Opener) -> Result<Self, Fatal> {
-        Generation::open(dir, opener).map(Self)
+        let files: Arc<dyn FileSystem> = Arc::new(Real);
+        Generation::open(&files, dir, opener).map(Self)
     }
 
     /// Where the rows go.

@@ -22,7 +22,7 @@ mod view;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use machine::{Machine, MachineOptions};
+pub use machine::{Collecting, Machine, MachineOptions};
 pub use made::{Making, make_state};
 pub use quota::{put_cost, txn_cost};
 pub use view::{LeaseView, ReadError, View};

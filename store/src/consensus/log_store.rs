@@ -10,9 +10,7 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use super::codec;
-use super::types::{
-    RaftEntry, RaftLogId, TypeConfig, Vote, from_log_entry, ours, theirs, to_log_entry,
-};
+use super::types::{RaftEntry, RaftLogId, Types, Vote, from_log_entry, ours, theirs, to_log_entry};
 use crate::log::Log;
 
 /// Payload bytes in one message to a follower, and in one step of a long read.
@@ -22,11 +20,24 @@ const READ_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub(super) struct LogStore {
     log: Log,
+    /// Blocking reads are done where they are asked for, because there is no thread for them.
+    reads_inline: bool,
 }
 
 impl LogStore {
     pub(super) fn new(log: Log) -> Self {
-        Self { log }
+        Self {
+            log,
+            reads_inline: false,
+        }
+    }
+
+    /// For a simulation, whose disk answers at once.
+    pub(super) fn inline(log: Log) -> Self {
+        Self {
+            log,
+            reads_inline: true,
+        }
     }
 
     /// Entries by openraft's count. What is not in memory is read off the reactor.
@@ -34,6 +45,7 @@ impl LogStore {
         let (from, to) = (from.saturating_add(1), to.saturating_add(1));
         let entries = match self.log.read_cached(from, to, bytes_max) {
             Some(entries) => entries,
+            None if self.reads_inline => self.log.read(from, to, bytes_max)?,
             None => {
                 let log = self.log.clone();
                 let read = tokio::task::spawn_blocking(move || log.read(from, to, bytes_max));
@@ -62,7 +74,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
     (from, to)
 }
 
-impl RaftLogReader<TypeConfig> for LogStore {
+impl<C: Types> RaftLogReader<C> for LogStore {
     async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<RaftEntry>>
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
@@ -112,10 +124,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 }
 
-impl RaftLogStorage<TypeConfig> for LogStore {
+impl<C: Types> RaftLogStorage<C> for LogStore {
     type LogReader = Self;
 
-    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+    async fn get_log_state(&mut self) -> io::Result<LogState<C>> {
         let view = self.log.view();
         Ok(LogState {
             last_purged_log_id: view.purged.and_then(theirs),
@@ -148,7 +160,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         Ok(self.log.view().committed.and_then(theirs))
     }
 
-    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<C>) -> io::Result<()>
     where
         I: IntoIterator<Item = RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,

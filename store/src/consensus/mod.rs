@@ -5,6 +5,7 @@
 //! member in the same order, and its reply goes back to whoever proposed it.
 
 mod applied;
+mod applier;
 mod apply_thread;
 mod change;
 mod codec;
@@ -12,6 +13,7 @@ mod config;
 mod content;
 mod fatal;
 mod force;
+mod jobs;
 mod log_store;
 pub mod membership;
 mod network;
@@ -25,6 +27,7 @@ mod restored;
 mod snapshot;
 mod start;
 mod state_machine;
+pub mod stepwise;
 mod types;
 mod wire;
 
@@ -49,7 +52,6 @@ pub use self::node::RaftConsensus;
 pub use self::peer_server::PeerService;
 pub use self::restored::{RestoreError, found_restored, members_of};
 pub use self::start::{StartError, start};
-use self::types::TypeConfig;
 
 /// The peer protocol's messages and service, generated.
 mod peer_proto {

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use base::backoff::Backoff;
 use bytes::Bytes;
+use openraft::Raft;
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::time::timeout_at;
 
 use super::ProposeError;
 use super::node::{Leader, Node};
 use super::peer_proto as proto;
-use super::types::{Raw, ours};
+use super::state_machine::StateMachineAdapter;
+use super::types::{Raw, Types, ours};
 
 /// Entries that may be committed and not yet applied, as in etcd.
 const APPLY_LAG_MAX: u64 = 5_000;
@@ -24,9 +26,11 @@ const RETRY_MAX: Duration = Duration::from_millis(100);
 
 /// A reply and the place of its command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Applied {
-    pub(super) index: u64,
-    pub(super) reply: Bytes,
+pub struct Applied {
+    /// Where the command is in the log.
+    pub index: u64,
+    /// What the state machine answered.
+    pub reply: Bytes,
 }
 
 impl Node {
@@ -83,13 +87,8 @@ impl Node {
         deadline: Instant,
     ) -> Result<Applied, ProposeError> {
         self.check_load()?;
-        let written = timeout_at(deadline.into(), self.raft.client_write(Raw(command))).await;
-        match written {
-            Ok(Ok(written)) => Ok(Applied {
-                index: ours(written.log_id).index,
-                reply: written.data.0,
-            }),
-            Ok(Err(error)) => Err(write_error(error)),
+        match timeout_at(deadline.into(), write(&self.raft, command)).await {
+            Ok(written) => written,
             Err(_) => Err(ProposeError::Timeout),
         }
     }
@@ -148,10 +147,20 @@ pub(super) fn was_not_sent(status: &tonic::Status) -> bool {
     false
 }
 
+/// Writes through openraft on this member.
+pub(super) async fn write<C: Types>(
+    raft: &Raft<C, StateMachineAdapter<C>>,
+    command: Bytes,
+) -> Result<Applied, ProposeError> {
+    let written = raft.client_write(Raw(command)).await.map_err(write_error)?;
+    Ok(Applied {
+        index: ours(written.log_id).index,
+        reply: written.data.0,
+    })
+}
+
 /// What openraft says of a write that did not succeed.
-pub(super) fn write_error(
-    error: RaftError<super::TypeConfig, ClientWriteError<super::TypeConfig>>,
-) -> ProposeError {
+pub(super) fn write_error<C: Types>(error: RaftError<C, ClientWriteError<C>>) -> ProposeError {
     match error {
         // Whatever the reason, openraft answers so before it appends.
         RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ProposeError::NoLeader,

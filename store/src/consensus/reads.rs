@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use base::backoff::Backoff;
 use bytes::Bytes;
-use openraft::ReadPolicy;
+use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
 use super::ReadError;
 use super::node::{Leader, Node};
 use super::peer_proto as proto;
+use super::state_machine::StateMachineAdapter;
+use super::types::Types;
 
 /// Reads that wait for a round. When it is full, the next one waits for room within its deadline.
 pub(super) const WAITING_MAX: usize = 65_536;
@@ -67,9 +69,7 @@ impl Node {
 
     /// A round led by this member; openraft joins rounds that are asked for together.
     pub(super) async fn read_round_here(&self) -> Result<u64, ReadError> {
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-        let linearizer = linearizer.map_err(|_| ReadError::NoLeader)?;
-        Ok(linearizer.read_log_id().index() + 1)
+        confirm(&self.raft).await
     }
 
     pub(super) async fn call_leader(
@@ -139,6 +139,15 @@ impl Node {
         let calls = self.leader_calls.get().ok_or(ReadError::NoLeader)?;
         calls.call(request).await
     }
+}
+
+/// The read index of a leader, once a quorum has confirmed that it leads.
+pub(super) async fn confirm<C: Types>(
+    raft: &Raft<C, StateMachineAdapter<C>>,
+) -> Result<u64, ReadError> {
+    let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+    let linearizer = linearizer.map_err(|_| ReadError::NoLeader)?;
+    Ok(linearizer.read_log_id().index() + 1)
 }
 
 /// Runs round after round until the member ends.

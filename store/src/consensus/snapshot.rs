@@ -7,13 +7,16 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use super::AppliedState;
-use super::apply_thread::{Job, Jobs};
+use super::jobs::Jobs;
 use super::peer_proto::SnapshotFile;
+use super::types::{TypeConfig, Types};
+use crate::disk::{FileSystem, Real};
 use crate::failpoint;
 
 /// Bytes in one message of a transfer.
@@ -22,18 +25,16 @@ pub(super) const CHUNK_BYTES: usize = 256 << 10;
 const FILES_MAX: usize = 65_536;
 
 /// What openraft passes around as a snapshot.
-pub(super) enum SnapshotData {
+pub enum SnapshotData<C: Types = TypeConfig> {
     /// This member's state, to be copied when it is needed.
-    Lazy(LazyCopy),
+    Lazy(Jobs<C>),
     /// Another member's state, complete and checked in a folder here.
     Staged(StagedDir),
 }
 
-/// Can make a copy of the state.
-pub(super) type LazyCopy = Jobs;
-
 /// A folder for one transfer. Dropped, it takes its content with it.
-pub(super) struct StagedDir {
+pub struct StagedDir {
+    files: Arc<dyn FileSystem>,
     path: PathBuf,
 }
 
@@ -44,7 +45,12 @@ impl StagedDir {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("{prefix}-{}-{number}", std::process::id()));
         fs::create_dir_all(&path)?;
-        Ok(Self { path })
+        Ok(Self::adopt(Arc::new(Real), path))
+    }
+
+    /// A folder that is there.
+    pub fn adopt(files: Arc<dyn FileSystem>, path: PathBuf) -> Self {
+        Self { files, path }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -55,7 +61,7 @@ impl StagedDir {
 impl Drop for StagedDir {
     fn drop(&mut self) {
         // Installing moves the folder away. What cannot be removed now is removed at the next start.
-        match fs::remove_dir_all(&self.path) {
+        match self.files.remove_dir_all(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(error = %error, path = %self.path.display(), "cannot remove a snapshot folder");
             }
@@ -90,7 +96,7 @@ impl Outgoing {
     pub(super) async fn make(jobs: &Jobs, staging: &Path) -> io::Result<Self> {
         let dir = StagedDir::new(staging, "out")?;
         let path = dir.path().to_owned();
-        let state = jobs.run(|done| Job::Checkpoint { dir: path, done }).await?;
+        let state = jobs.checkpoint(path).await?;
         let path = dir.path().to_owned();
         let files = tokio::task::spawn_blocking(move || list_files(&path))
             .await

@@ -13,7 +13,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::applied::Applied;
-use super::apply_thread::{self, Surroundings};
+use super::applier::Surroundings;
+use super::apply_thread;
 use super::log_store::LogStore;
 use super::network::NetworkFactory;
 use super::node::{LeaderContact, Node, RaftConsensus, Threads};

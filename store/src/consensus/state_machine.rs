@@ -8,11 +8,11 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use parking_lot::Mutex;
 
-use super::apply_thread::{Item, Job, Jobs};
+use super::jobs::{Item, Job, Jobs};
 use super::membership::member_list;
 use super::snapshot::SnapshotData;
 use super::types::{
-    RaftEntry, RaftLogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, ours, theirs,
+    RaftEntry, RaftLogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, Types, ours, theirs,
 };
 use super::{AppliedState, Committed, Payload, codec};
 
@@ -20,16 +20,16 @@ use super::{AppliedState, Committed, Payload, codec};
 const BATCH_ENTRIES: usize = 256;
 
 /// The adapter.
-pub(super) struct StateMachineAdapter {
-    jobs: Jobs,
+pub struct StateMachineAdapter<C: Types = TypeConfig> {
+    jobs: Jobs<C>,
     applied: (Option<RaftLogId>, StoredMembership),
     /// What a restarted member would still have: the place up to which the log may be purged.
     flushed: Arc<Mutex<SnapshotMeta>>,
 }
 
-impl StateMachineAdapter {
+impl<C: Types> StateMachineAdapter<C> {
     /// `state` is what the machine holds, durable.
-    pub(super) fn new(jobs: Jobs, state: &AppliedState) -> io::Result<Self> {
+    pub(super) fn new(jobs: Jobs<C>, state: &AppliedState) -> io::Result<Self> {
         let meta = to_meta(state)?;
         let applied = (meta.last_log_id, meta.last_membership.clone());
         Ok(Self {
@@ -39,7 +39,7 @@ impl StateMachineAdapter {
         })
     }
 
-    async fn apply_batch(&mut self, items: Vec<Item>) -> io::Result<()> {
+    async fn apply_batch(&mut self, items: Vec<Item<C>>) -> io::Result<()> {
         self.jobs.run(|done| Job::Apply { items, done }).await
     }
 }
@@ -77,9 +77,9 @@ fn to_committed(entry: RaftEntry) -> io::Result<(Committed, Option<StoredMembers
     Ok((Committed { log_id, payload }, membership))
 }
 
-impl RaftStateMachine<TypeConfig> for StateMachineAdapter {
-    type SnapshotData = SnapshotData;
-    type SnapshotBuilder = Builder;
+impl<C: Types> RaftStateMachine<C> for StateMachineAdapter<C> {
+    type SnapshotData = SnapshotData<C>;
+    type SnapshotBuilder = Builder<C>;
 
     async fn applied_state(&mut self) -> io::Result<(Option<RaftLogId>, StoredMembership)> {
         Ok(self.applied.clone())
@@ -87,7 +87,7 @@ impl RaftStateMachine<TypeConfig> for StateMachineAdapter {
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
     where
-        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+        Strm: Stream<Item = io::Result<EntryResponder<C>>> + Unpin + OptionalSend,
     {
         let mut items = Vec::new();
         while let Some(next) = entries.next().await {
@@ -109,7 +109,7 @@ impl RaftStateMachine<TypeConfig> for StateMachineAdapter {
         }
     }
 
-    async fn get_snapshot_builder(&mut self) -> Builder {
+    async fn get_snapshot_builder(&mut self) -> Builder<C> {
         Builder {
             jobs: self.jobs.clone(),
             flushed: self.flushed.clone(),
@@ -119,7 +119,7 @@ impl RaftStateMachine<TypeConfig> for StateMachineAdapter {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMeta,
-        snapshot: SnapshotData,
+        snapshot: SnapshotData<C>,
     ) -> io::Result<()> {
         let staged = match snapshot {
             SnapshotData::Staged(staged) => staged,
@@ -143,7 +143,7 @@ impl RaftStateMachine<TypeConfig> for StateMachineAdapter {
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<C>>> {
         let meta = self.flushed.lock().clone();
         if meta.last_log_id.is_none() {
             return Ok(None);
@@ -157,15 +157,15 @@ impl RaftStateMachine<TypeConfig> for StateMachineAdapter {
 
 /// "Builds a snapshot": flushes, so that the log may be purged. The copy for a peer is made later,
 /// when one needs it.
-pub(super) struct Builder {
-    jobs: Jobs,
+pub struct Builder<C: Types = TypeConfig> {
+    jobs: Jobs<C>,
     flushed: Arc<Mutex<SnapshotMeta>>,
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for Builder {
-    type SnapshotData = SnapshotData;
+impl<C: Types> RaftSnapshotBuilder<C> for Builder<C> {
+    type SnapshotData = SnapshotData<C>;
 
-    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot<C>> {
         let state = self.jobs.run(|done| Job::Flush { done }).await?;
         let meta = to_meta(&state)?;
         let mut flushed = self.flushed.lock();

@@ -6,10 +6,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use openraft::EntryPayload;
 use openraft::impls::Vote as RaftVote;
 use openraft::type_config::alias;
 use openraft::vote::leader_id_std;
+use openraft::{EntryPayload, RaftTypeConfig};
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::SnapshotData;
@@ -18,26 +18,64 @@ use crate::log;
 
 openraft::declare_raft_types!(
     /// One leader a term, as etcd's users expect of `raft_term`.
-    pub(super) TypeConfig:
+    pub TypeConfig:
         D = Raw,
         R = Raw,
         NodeId = u64,
         Node = Member,
-        LeaderId = leader_id_std::LeaderId<u64, u64>,
+        LeaderId = RaftLeaderId,
 );
 
-pub(super) type Vote = RaftVote<leader_id_std::LeaderId<u64, u64>>;
+/// The type parameters as every part but the wire takes them, whatever the runtime.
+pub trait Types:
+    RaftTypeConfig<
+        D = Raw,
+        R = Raw,
+        NodeId = u64,
+        Node = Member,
+        Term = u64,
+        LeaderId = RaftLeaderId,
+        Vote = Vote,
+        Payload = EntryPayload<Raw, u64, Member>,
+        Entry = RaftEntry,
+    >
+{
+}
+
+impl<C> Types for C where
+    C: RaftTypeConfig<
+            D = Raw,
+            R = Raw,
+            NodeId = u64,
+            Node = Member,
+            Term = u64,
+            LeaderId = RaftLeaderId,
+            Vote = Vote,
+            Payload = EntryPayload<Raw, u64, Member>,
+            Entry = RaftEntry,
+        >
+{
+}
+
+/// Who leads: a term has one leader.
+pub type RaftLeaderId = leader_id_std::LeaderId<u64, u64>;
+/// A member's vote.
+pub type Vote = RaftVote<RaftLeaderId>;
 pub(super) type LeaderId = leader_id_std::CommittedLeaderId<u64>;
+/// A place in the log, in openraft's count.
 pub(super) type RaftLogId = openraft::LogId<LeaderId>;
-pub(super) type RaftEntry = alias::EntryOf<TypeConfig>;
+/// An entry, in openraft's form.
+pub(super) type RaftEntry = openraft::impls::Entry<LeaderId, EntryPayload<Raw, u64, Member>>;
 pub(super) type Membership = openraft::Membership<u64, Member>;
 pub(super) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
-pub(super) type Snapshot = alias::SnapshotOf<TypeConfig, SnapshotData>;
+/// A whole state, as openraft passes it around.
+pub type Snapshot<C = TypeConfig> =
+    openraft::storage::Snapshot<LeaderId, u64, Member, SnapshotData<C>>;
 pub(super) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 
 /// A command or a reply: bytes that consensus does not look into, shared and not copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Raw(#[serde(with = "raw_bytes")] pub(super) Bytes);
+pub struct Raw(#[serde(with = "raw_bytes")] pub Bytes);
 
 impl fmt::Display for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

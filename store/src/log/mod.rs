@@ -8,6 +8,7 @@
 //! Invariant: what was acknowledged is found again after any crash, or opening refuses.
 
 mod error;
+mod files;
 mod record;
 mod recover;
 mod segment;
@@ -26,11 +27,16 @@ use parking_lot::{Condvar, Mutex};
 
 pub use self::error::OpenError;
 use self::tail::Tail;
+pub use self::writer::Writer;
 use self::writer::{Op, Pending};
 use crate::consensus::LogId;
+use crate::disk::{FileSystem, Real};
 
 /// Told once whether the thing asked for is on disk.
 pub type Callback = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// Called when there is something to write.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// One entry. What `kind` and `payload` mean is the caller's affair.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct Entry {
 /// Settings of a log.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Where the folder is.
+    pub files: Arc<dyn FileSystem>,
     /// The folder; made if it is missing. Nothing else may be kept in it.
     pub dir: PathBuf,
     /// Bytes reserved for a segment. A group larger than that gets a segment of its own size.
@@ -58,6 +66,7 @@ impl Options {
     /// The usual sizes, in `dir`.
     pub fn new(dir: PathBuf) -> Self {
         Self {
+            files: Arc::new(Real),
             dir,
             segment_bytes: 64 << 20,
             cache_bytes_max: 16 << 20,
@@ -89,6 +98,8 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the writer.
     work: Condvar,
+    /// Called as well, where the writer is no thread.
+    wake: Option<Wake>,
     /// Wakes those who wait for durability.
     synced: Condvar,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -108,7 +119,35 @@ struct State {
     closing: bool,
 }
 
+impl Shared {
+    fn wake_writer(&self) {
+        self.work.notify_one();
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+}
+
 impl State {
+    /// Whether the entry at `index` is on disk; none while it is on its way.
+    fn durable(&self, index: u64) -> Option<io::Result<()>> {
+        if let Some(reason) = &self.poison {
+            return Some(Err(poisoned(reason)));
+        }
+        let is_purged = || self.tail.purged().is_some_and(|upto| index <= upto.index);
+        match self.tail.seq_of(index) {
+            None if is_purged() => Some(Ok(())),
+            None => Some(Err(io::Error::other(format!(
+                "entry {index} is not in the log"
+            )))),
+            Some(seq) if seq <= self.durable_seq => Some(Ok(())),
+            Some(_) if self.closing && self.pending.is_empty() && !self.pending.in_flight => {
+                Some(Err(io::Error::other("the raft log is closed")))
+            }
+            Some(_) => None,
+        }
+    }
+
     fn usable(&self) -> io::Result<()> {
         match &self.poison {
             Some(reason) => Err(poisoned(reason)),
@@ -135,7 +174,23 @@ impl Log {
     /// Opens the log in `options.dir`, repairs a tail that a crash tore, and makes what it found
     /// durable before anything is built on it. Refuses if acknowledged bytes are damaged.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let recovered = recover::open(&options)?;
+        let (log, writer) = Self::open_with(&options, None)?;
+        let thread = writer.spawn().map_err(|source| OpenError::Io {
+            step: "start the raft log thread",
+            source,
+        })?;
+        *log.shared.thread.lock() = Some(thread);
+        Ok(log)
+    }
+
+    /// As [`Log::open`], but without a thread: nothing is written until the caller takes a step of the
+    /// writer. `wake` is called when there is one to take.
+    pub fn open_stepwise(options: &Options, wake: Wake) -> Result<(Self, Writer), OpenError> {
+        Self::open_with(options, Some(wake))
+    }
+
+    fn open_with(options: &Options, wake: Option<Wake>) -> Result<(Self, Writer), OpenError> {
+        let recovered = recover::open(options)?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 tail: recovered.tail,
@@ -149,16 +204,15 @@ impl Log {
                 closing: false,
             }),
             work: Condvar::new(),
+            wake,
             synced: Condvar::new(),
             thread: Mutex::new(None),
         });
-        let thread =
-            writer::spawn(shared.clone(), recovered.disk).map_err(|source| OpenError::Io {
-                step: "start the raft log thread",
-                source,
-            })?;
-        *shared.thread.lock() = Some(thread);
-        Ok(Self { shared })
+        let log = Self {
+            shared: shared.clone(),
+        };
+        let disk = recovered.disk;
+        Ok((log, Writer { shared, disk }))
     }
 
     /// The ends and marks of the log.
@@ -184,7 +238,7 @@ impl Log {
         state.enqueue(Op::Append { entries, bytes });
         state.pending.newest_append = Some(done);
         drop(state);
-        self.shared.work.notify_one();
+        self.shared.wake_writer();
         Ok(())
     }
 
@@ -196,7 +250,7 @@ impl Log {
         state.enqueue(Op::Vote(vote));
         state.pending.waiters.push(done);
         drop(state);
-        self.shared.work.notify_one();
+        self.shared.wake_writer();
         Ok(())
     }
 
@@ -213,7 +267,7 @@ impl Log {
         state.tail.truncate_after(last)?;
         state.enqueue(Op::Truncate(last));
         drop(state);
-        self.shared.work.notify_one();
+        self.shared.wake_writer();
         Ok(())
     }
 
@@ -228,7 +282,7 @@ impl Log {
         state.tail.purge(upto);
         state.enqueue(Op::Purge(upto));
         drop(state);
-        self.shared.work.notify_one();
+        self.shared.wake_writer();
         Ok(())
     }
 
@@ -249,27 +303,16 @@ impl Log {
     pub fn wait_durable(&self, index: u64) -> io::Result<()> {
         let mut state = self.shared.state.lock();
         loop {
-            if let Some(reason) = &state.poison {
-                return Err(poisoned(reason));
-            }
-            match state.tail.seq_of(index) {
-                None if state
-                    .tail
-                    .purged()
-                    .is_some_and(|purged| index <= purged.index) =>
-                {
-                    return Ok(());
-                }
-                None => return Err(io::Error::other(format!("entry {index} is not in the log"))),
-                Some(seq) if seq <= state.durable_seq => return Ok(()),
-                Some(_)
-                    if state.closing && state.pending.is_empty() && !state.pending.in_flight =>
-                {
-                    return Err(io::Error::other("the raft log is closed"));
-                }
-                Some(_) => self.shared.synced.wait(&mut state),
+            match state.durable(index) {
+                Some(result) => return result,
+                None => self.shared.synced.wait(&mut state),
             }
         }
+    }
+
+    /// As [`Log::wait_durable`], but none instead of waiting.
+    pub fn is_durable(&self, index: u64) -> Option<io::Result<()>> {
+        self.shared.state.lock().durable(index)
     }
 
     /// Bytes of payload accepted but not yet on disk. Whoever proposes must hold back when this

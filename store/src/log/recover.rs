@@ -5,18 +5,18 @@
 //! behind a bad one proves that the bad one had been acknowledged.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::files::{Disk, Written};
 use super::record::{Base, GroupBuilder, GroupHeader, Parsed, Record, SECTOR, parse_group};
 use super::segment::{self, BadHeader, Header, Name, Segment};
 use super::tail::{Place, Tail};
-use super::writer::{Disk, Written};
 use super::{OpenError, Options};
 use crate::consensus::LogId;
+use crate::disk::{self, File, FileSystem, Lock, Open};
 
 /// What was found, ready to go on.
 pub(super) struct Recovered {
@@ -27,20 +27,27 @@ pub(super) struct Recovered {
 }
 
 pub(super) fn open(options: &Options) -> Result<Recovered, OpenError> {
-    let dir = &options.dir;
-    fs::create_dir_all(dir).map_err(OpenError::io("make the folder"))?;
+    let (dir, files) = (&options.dir, &*options.files);
+    files
+        .create_dir_all(dir)
+        .map_err(OpenError::io("make the folder"))?;
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        segment::sync_dir(parent).map_err(OpenError::io("sync the folder above"))?;
+        files
+            .sync_dir(parent)
+            .map_err(OpenError::io("sync the folder above"))?;
     }
-    let lock = lock(dir)?;
+    let lock = files
+        .lock(&dir.join(segment::LOCK_FILE))
+        .map_err(OpenError::io("lock the folder"))?
+        .ok_or_else(|| OpenError::InUse(dir.clone()))?;
     let mut replay = Replay::new(options.cache_bytes_max);
-    let paths = list(dir)?;
+    let paths = list(files, dir)?;
     for (position, (epoch, path)) in paths.iter().enumerate() {
         let next = paths
             .get(position + 1)
-            .map(|(_, path)| read_header(path))
+            .map(|(_, path)| read_header(files, path))
             .transpose()?;
-        replay.segment(*epoch, path, next.map(|(header, _)| header))?;
+        replay.segment(files, *epoch, path, next.map(|(header, _)| header))?;
     }
     if let Some(index) = replay.tail.missing() {
         let path = paths
@@ -51,33 +58,15 @@ pub(super) fn open(options: &Options) -> Result<Recovered, OpenError> {
     replay.into_recovered(options, lock)
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let lock = File::options()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(dir.join(segment::LOCK_FILE))
-        .map_err(OpenError::io("open the lock file"))?;
-    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(dir.to_owned())),
-        Err(error) => Err(OpenError::Io {
-            step: "lock the folder",
-            source: error.into(),
-        }),
-    }
-}
-
 /// The segments by epoch. Removes what a crash left unfinished.
-fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
+fn list(files: &dyn FileSystem, dir: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
     let mut segments = Vec::new();
-    for entry in fs::read_dir(dir).map_err(OpenError::io("list the folder"))? {
-        let path = entry.map_err(OpenError::io("list the folder"))?.path();
+    for path in files.list(dir).map_err(OpenError::io("list the folder"))? {
         match segment::name_of(&path) {
             Name::Segment(epoch) => segments.push((epoch, path)),
-            Name::Unfinished => {
-                fs::remove_file(&path).map_err(OpenError::io("remove an unfinished segment"))?
-            }
+            Name::Unfinished => files
+                .remove_file(&path)
+                .map_err(OpenError::io("remove an unfinished segment"))?,
             Name::Lock => {}
             Name::Foreign => return Err(OpenError::Foreign(path)),
         }
@@ -86,12 +75,13 @@ fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
     Ok(segments)
 }
 
-fn read_header(path: &Path) -> Result<(Header, u32), OpenError> {
-    use std::io::Read;
-    let mut bytes = Vec::with_capacity(SECTOR);
-    let file = File::open(path).map_err(OpenError::io("open a segment"))?;
-    file.take(SECTOR as u64)
-        .read_to_end(&mut bytes)
+fn read_header(files: &dyn FileSystem, path: &Path) -> Result<(Header, u32), OpenError> {
+    let file = files
+        .open(path, Open::Existing)
+        .map_err(OpenError::io("open a segment"))?;
+    let size = file.size().map_err(OpenError::io("read a segment"))?;
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(SECTOR).min(SECTOR)];
+    file.read_exact_at(&mut bytes, 0)
         .map_err(OpenError::io("read a segment"))?;
     Header::decode(&bytes).map_err(|bad| match bad {
         BadHeader::Version(found) => OpenError::Version {
@@ -148,8 +138,14 @@ impl Replay {
     }
 
     /// Reads one segment. `next` is the header of the one after it, which says where this one ends.
-    fn segment(&mut self, epoch: u64, path: &Path, next: Option<Header>) -> Result<(), OpenError> {
-        let (header, checksum) = read_header(path)?;
+    fn segment(
+        &mut self,
+        files: &dyn FileSystem,
+        epoch: u64,
+        path: &Path,
+        next: Option<Header>,
+    ) -> Result<(), OpenError> {
+        let (header, checksum) = read_header(files, path)?;
         if header.epoch != epoch {
             return Err(self.damaged(
                 path.to_owned(),
@@ -168,12 +164,9 @@ impl Replay {
                 ));
             }
         }
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(path)
+        let file = files
+            .open(path, Open::Existing)
             .map_err(OpenError::io("open a segment"))?;
-        let file = Arc::new(file);
         self.segments.push_back(Segment {
             epoch,
             path: path.to_owned(),
@@ -182,7 +175,7 @@ impl Replay {
         });
         self.end = SECTOR as u64;
         self.checksum = checksum;
-        let bytes = fs::read(path).map_err(OpenError::io("read a segment"))?;
+        let bytes = disk::read(files, path).map_err(OpenError::io("read a segment"))?;
         let stop = next.map(|next| next.previous_end);
         while stop != Some(self.end) {
             let first = self.end == SECTOR as u64;
@@ -322,7 +315,11 @@ impl Replay {
 
     /// Starts a new segment that repeats the last group and takes its place in the chain: a sync of
     /// it may have failed in the process before, and then only the page cache holds it.
-    fn into_recovered(self, options: &Options, lock: File) -> Result<Recovered, OpenError> {
+    fn into_recovered(
+        self,
+        options: &Options,
+        lock: Box<dyn Lock>,
+    ) -> Result<Recovered, OpenError> {
         let mut group = GroupBuilder::new();
         self.last_group
             .encode(&mut group)
@@ -337,6 +334,7 @@ impl Replay {
             ..
         } = self;
         let mut disk = Disk {
+            files: options.files.clone(),
             dir: options.dir.clone(),
             _lock: lock,
             segment_bytes: options.segment_bytes,
@@ -371,7 +369,7 @@ struct LastGroup {
     previous: u32,
     base: Base,
     records: Vec<Record>,
-    file: Option<Arc<File>>,
+    file: Option<Arc<dyn File>>,
 }
 
 impl LastGroup {

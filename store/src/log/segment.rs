@@ -3,13 +3,12 @@
 //! A segment appears under its own name only when its header and first group are on disk, so a
 //! crash while one is made leaves nothing but a `.tmp` file, which the next opening removes.
 
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::record::{Reader, SECTOR};
+use crate::disk::{File, FileSystem, Open};
 use crate::failpoint;
 
 pub(super) const VERSION: u32 = 1;
@@ -88,13 +87,14 @@ impl Header {
 pub(super) struct Segment {
     pub(super) epoch: u64,
     pub(super) path: PathBuf,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<dyn File>,
     /// The greatest index that was ever written here; 0 if none. Purged beyond it, the file can go.
     pub(super) greatest: u64,
 }
 
 /// What a new segment starts with.
 pub(super) struct NewSegment<'a> {
+    pub(super) files: &'a dyn FileSystem,
     pub(super) dir: &'a Path,
     pub(super) header: Header,
     /// Made for offset [`SECTOR`] and chained to the header's checksum.
@@ -106,39 +106,25 @@ pub(super) struct NewSegment<'a> {
 pub(super) fn create(new: &NewSegment<'_>) -> io::Result<Segment> {
     let path = new.dir.join(format!("{:016x}.{SUFFIX}", new.header.epoch));
     let unfinished = path.with_extension(UNFINISHED);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&unfinished)?;
+    let file = new.files.open(&unfinished, Open::Empty)?;
     let (head, _) = new.header.encode();
     let needed = (head.len() + new.first_group.len()) as u64;
-    reserve(&file, new.bytes.max(needed))?;
+    // So that appends change no metadata and meet no full disk before the end of the segment.
+    file.reserve(new.bytes.max(needed))?;
     file.write_all_at(&head, 0)?;
     file.write_all_at(new.first_group, SECTOR as u64)?;
     failpoint::hit("log::segment_written")?;
     file.sync_all()?;
     failpoint::hit("log::segment_synced")?;
-    fs::rename(&unfinished, &path)?;
-    sync_dir(new.dir)?;
+    new.files.rename(&unfinished, &path)?;
+    new.files.sync_dir(new.dir)?;
     failpoint::hit("log::segment_renamed")?;
     Ok(Segment {
         epoch: new.header.epoch,
         path,
-        file: Arc::new(file),
+        file,
         greatest: 0,
     })
-}
-
-/// Reserves the bytes, so that appends change no metadata and meet no full disk before the end of
-/// the segment. A file system without reservation only loses that.
-fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(bytes),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What a file in the log's folder is.
@@ -171,11 +157,6 @@ pub(super) fn name_of(path: &Path) -> Name {
         (Some(_), Some(UNFINISHED)) => Name::Unfinished,
         _ => Name::Foreign,
     }
-}
-
-/// Makes a folder's names durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

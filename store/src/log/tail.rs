@@ -2,9 +2,7 @@
 //! Never does IO; [`Found`] carries what is needed to do it after the lock is released.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,11 +10,12 @@ use bytes::Bytes;
 use super::Entry;
 use super::record::entry_crc;
 use crate::consensus::LogId;
+use crate::disk::File;
 
 /// Where a payload lies on disk.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<dyn File>,
     pub(super) offset: u64,
     pub(super) crc: u32,
 }

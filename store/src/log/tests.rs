@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn options(dir: &Path) -> Options {
     Options {
-        dir: dir.to_owned(),
         segment_bytes: 16 << 10,
         cache_bytes_max: 2 << 10,
+        ..Options::new(dir.to_owned())
     }
 }
 

@@ -15,7 +15,8 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use tokio::sync::Notify;
 
 use crate::consensus::applied::Applied;
-use crate::consensus::apply_thread::{self, ApplyThread, Surroundings};
+use crate::consensus::applier::Surroundings;
+use crate::consensus::apply_thread::{self, ApplyThread};
 use crate::consensus::log_store::LogStore;
 use crate::consensus::state_machine::StateMachineAdapter;
 use crate::consensus::types::TypeConfig;
