@@ -11,6 +11,7 @@ mod packages;
 mod peers;
 mod rocksdb;
 mod setup;
+mod sim;
 mod tidy;
 mod up;
 mod workspace;
@@ -66,6 +67,13 @@ enum Task {
         #[arg(long)]
         peers: Option<std::path::PathBuf>,
     },
+    /// Simulates clusters on virtual time, network and disk: many seeds, one digest.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// See `cargo xtask sim --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Measures the store beside a real etcd, alternating, with etcd's own load tool.
     Bench {
         /// Folder of the peers' programs (`etcd-3.7` and `benchmark`).
@@ -84,6 +92,7 @@ fn main() -> ExitCode {
         Task::Tidy { accept } => tidy::run(accept),
         Task::Codegen { args } => codegen::run(&args),
         Task::Differential { peers } => differential::run(peers),
+        Task::Sim { args } => sim::run(&args),
         Task::Bench { peers } => bench::run(peers),
     };
     match outcome {

@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "jepsen-tests",
         &["base", "client", "store", "testkit", "proto-etcd"],
     ),
+    ("simulation", &["proto-etcd", "store", "jepsen-tests"]),
     (
         "keelson",
         &[
