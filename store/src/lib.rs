@@ -27,6 +27,7 @@ pub mod consensus;
 pub mod disk;
 mod failpoint;
 pub mod log;
+pub mod planted;
 
 pub mod apply;
 pub mod auth;

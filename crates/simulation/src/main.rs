@@ -39,6 +39,29 @@ struct Arguments {
     /// Print the history of each seed.
     #[arg(long)]
     history: bool,
+    /// Build this fault into the store, and end with the first seed that notices. Exit status 1 if none does.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "FAULT")]
+    planted: Option<String>,
+}
+
+impl Arguments {
+    /// Whether the store is broken on purpose; an error if nobody knows how.
+    #[cfg(feature = "planted")]
+    fn plant(&self) -> Result<bool, store::planted::UnknownFault> {
+        let Some(name) = &self.planted else {
+            return Ok(false);
+        };
+        store::planted::plant(Some(store::planted::named(name)?));
+        Ok(true)
+    }
+
+    #[cfg(not(feature = "planted"))]
+    #[expect(clippy::unnecessary_wraps, reason = "the other build's may fail")]
+    fn plant(&self) -> Result<bool, std::convert::Infallible> {
+        let _ = self;
+        Ok(false)
+    }
 }
 
 /// Broken seeds that are told in full.
@@ -46,6 +69,13 @@ const TOLD_MAX: usize = 5;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let is_planted = match arguments.plant() {
+        Ok(is_planted) => is_planted,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let jobs = arguments
         .jobs
         .or_else(|| std::thread::available_parallelism().ok().map(Into::into))
@@ -76,11 +106,12 @@ fn main() -> ExitCode {
         let mut tally = Tally::new(&arguments);
         for (nth, result) in &results {
             tally.take(nth, result);
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if is_late || (is_planted && !tally.broken.is_empty()) {
                 is_over.store(true, Ordering::Relaxed);
             }
         }
-        tally.end()
+        tally.end(is_planted)
     })
 }
 
@@ -176,7 +207,7 @@ impl<'a> Tally<'a> {
         let _ = std::io::stderr().flush();
     }
 
-    fn end(self) -> ExitCode {
+    fn end(self, is_planted: bool) -> ExitCode {
         self.show();
         if std::io::stderr().is_terminal() {
             eprintln!();
@@ -198,7 +229,8 @@ impl<'a> Tally<'a> {
             totals.hard_runs,
             self.broken.len()
         );
-        match self.broken.is_empty() && self.done > 0 {
+        let is_broken = !self.broken.is_empty();
+        match is_broken == is_planted && self.done > 0 {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }

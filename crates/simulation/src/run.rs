@@ -98,6 +98,7 @@ pub fn run_seed(seed: u64) -> Outcome {
 
 fn conclude(world: &World, workload: Workload, events: Vec<Event>, faults: u64) -> Outcome {
     let mut broken = std::mem::take(&mut world.ledger.lock().broken);
+    broken.dedup();
     let options = Options {
         workload: Some(workload),
         ..Options::default()
@@ -317,7 +318,7 @@ impl Shared {
             let mut fresh = || self.values.fetch_add(1, Ordering::Relaxed);
             let plan = workload::plan(self.workload, self.keys, &mut chance, &mut fresh);
             process = self.operate(process, at, &plan).await;
-            SimRuntime::sleep(Duration::from_millis(chance.random_range(1..120))).await;
+            SimRuntime::sleep(Duration::from_millis(chance.random_range(1..250))).await;
         }
     }
 

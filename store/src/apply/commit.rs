@@ -6,11 +6,14 @@ use super::dispatch::{Effects, LeaseEffect};
 use super::memory::Memory;
 use crate::auth::Change as AuthChange;
 use crate::consensus::LogId;
-use crate::engine::{Family, WriteBatch};
+use crate::engine::{self, Engine, Family, Op, WriteBatch};
 use crate::keys::sys::{Head, LeaseRow, Row, alarm_key, lease_key, member_key, role_key, user_key};
 use crate::keys::{live, rev};
 use crate::mvcc::{Live, Revision, Written};
 use crate::watch::{Change, RevBatch};
+
+/// Entries between two flushes of [`rows_first`].
+const PLANTED_FLUSH_EACH: u64 = 64;
 
 /// The rows of an entry: always the applied index, so that no entry is ever applied twice.
 pub(super) fn rows(memory: &Memory, log_id: LogId, effects: &Effects) -> (WriteBatch, Head) {
@@ -81,6 +84,32 @@ pub(super) fn rows(memory: &Memory, log_id: LogId, effects: &Effects) -> (WriteB
         auth_row(&mut batch, change);
     }
     (batch, head)
+}
+
+/// With [`crate::planted::Fault::AppliedIndexApart`]: writes all but the applied index, which is
+/// returned. RocksDB may flush between any two batches; here it often does, so that a kill finds
+/// rows without their index.
+pub(super) fn rows_first(
+    engine: &dyn Engine,
+    log_id: LogId,
+    batch: WriteBatch,
+) -> engine::Result<WriteBatch> {
+    let applied_key = Row::Applied(log_id).key();
+    let (mut applied, mut rows) = (WriteBatch::new(), WriteBatch::new());
+    for op in batch.into_ops() {
+        match op {
+            Op::Put { family, key, value } if family == Family::Sys && key == applied_key => {
+                applied.put(family, key, value);
+            }
+            Op::Put { family, key, value } => rows.put(family, key, value),
+            Op::Delete { family, key } => rows.delete(family, key),
+        }
+    }
+    engine.write(rows)?;
+    if log_id.index.is_multiple_of(PLANTED_FLUSH_EACH) {
+        engine.flush()?;
+    }
+    Ok(applied)
 }
 
 fn auth_row(batch: &mut WriteBatch, change: &AuthChange) {

@@ -24,6 +24,7 @@ use crate::engine::{Family, Opener, Span};
 use crate::failpoint;
 use crate::keys::sys::Row;
 use crate::limits::TOKEN_TTL_DEFAULT;
+use crate::planted::{self, Fault};
 use crate::watch::{History, Hub};
 
 /// What a machine is made with.
@@ -153,6 +154,11 @@ impl Machine {
             failpoint("compactBeforeCommitScheduledCompact")?;
         }
         failpoint("beforeCommit")?;
+        let batch = match planted::has(Fault::AppliedIndexApart) {
+            true => commit::rows_first(generation.engine(), log_id, batch)
+                .map_err(Fatal::at("apply::write"))?,
+            false => batch,
+        };
         generation
             .engine()
             .write(batch)

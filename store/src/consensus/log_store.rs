@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::codec;
 use super::types::{RaftEntry, RaftLogId, Types, Vote, from_log_entry, ours, theirs, to_log_entry};
 use crate::log::Log;
+use crate::planted::{self, Fault};
 
 /// Payload bytes in one message to a follower, and in one step of a long read.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -140,6 +141,9 @@ impl<C: Types> RaftLogStorage<C> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        if planted::has(Fault::VoteNotPersisted) {
+            return Ok(());
+        }
         let (tx, rx) = oneshot::channel();
         // Whoever waits may be gone; the vote is saved all the same.
         self.log.save_vote(

@@ -17,6 +17,7 @@ use super::node::{Leader, Node};
 use super::peer_proto as proto;
 use super::state_machine::StateMachineAdapter;
 use super::types::Types;
+use crate::planted::{self, Fault};
 
 /// Reads that wait for a round. When it is full, the next one waits for room within its deadline.
 pub(super) const WAITING_MAX: usize = 65_536;
@@ -28,6 +29,9 @@ pub(super) type ReadWaiter = oneshot::Sender<u64>;
 
 impl Node {
     pub(super) async fn read_index(&self, deadline: Instant) -> Result<u64, ReadError> {
+        if planted::has(Fault::ReadIndexSkipped) {
+            return Ok(self.applied.index());
+        }
         let (tx, rx) = oneshot::channel();
         let wait = async {
             self.reads.send(tx).await.map_err(|_| ReadError::Stopped)?;

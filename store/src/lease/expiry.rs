@@ -29,6 +29,7 @@ use crate::auth::check::own_header;
 use crate::command;
 use crate::consensus::{Consensus, LeaderCalls, ReadError, Status};
 use crate::limits;
+use crate::planted::{self, Fault};
 
 /// A renewal, as a member asks its leader.
 const CALL_KEEP_ALIVE: u8 = 1;
@@ -216,7 +217,11 @@ impl Lessor {
         let times = self.view.lease_times().into_iter();
         let mut ends: Vec<(Instant, i64)> = times
             .map(|(id, granted, remaining)| {
-                let left = if remaining > 0 { remaining } else { granted };
+                let left = match remaining {
+                    _ if planted::has(Fault::LeaseNotExtended) => 0,
+                    1.. => remaining,
+                    _ => granted,
+                };
                 (now + seconds(left) + self.settings.election, id)
             })
             .collect();
@@ -271,7 +276,8 @@ impl Lessor {
         // revoke that is proposed within half of it cannot reach a later leader, at which the lease may
         // have been renewed.
         let deadline = std::time::Instant::now() + self.settings.election / 2;
-        if self.confirm(term).await.is_err() {
+        let is_sure = planted::has(Fault::DeposedLeaderRevokes);
+        if !is_sure && self.confirm(term).await.is_err() {
             let mut clocks = self.clocks.lock();
             expired.into_iter().for_each(|id| clocks.ends.put_back(id));
             return;
@@ -344,6 +350,7 @@ impl Lessor {
                     self.promote(status.term);
                 }
             }
+            (false, Some(_)) if planted::has(Fault::DeposedLeaderRevokes) => {}
             (false, Some(_)) => self.demote(),
             (false, None) => {}
         }

@@ -55,6 +55,10 @@ pub fn main_store(args: Vec<String>) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    if let Err(error) = crate::planted::choose() {
+        tracing::error!(error = %error, "cannot plant a fault");
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = crate::failpoint::serve() {
         tracing::error!(error = %error, "cannot listen for failpoint orders");
         return ExitCode::FAILURE;

@@ -13,10 +13,14 @@ use super::queue::{Queued, StreamQueue};
 use super::{SharedBatch, WatchStream};
 use crate::consensus::Fatal;
 use crate::mvcc::Revision;
+use crate::planted::{self, Fault};
 
 /// Streams that read the history from the disk at the same time; others wait. Two keep a disk busy
 /// and leave it to the log and to reads.
 const READS_MAX: usize = 2;
+
+/// With [`Fault::WatchEventsDropped`]: small, so that the bursts of a short test do not fit.
+const PLANTED_QUEUE_MAX: usize = 8;
 
 /// Revisions read from the disk.
 #[derive(Clone, Debug, Default)]
@@ -234,6 +238,9 @@ impl Hub {
 fn deliver(state: &mut State, watcher: Arc<Watcher>, batch: &SharedBatch, changes: Vec<u32>) {
     let stream = watcher.stream.clone();
     let mut waiting = stream.waiting.lock();
+    if planted::has(Fault::WatchEventsDropped) && waiting.len() >= PLANTED_QUEUE_MAX {
+        return;
+    }
     if waiting.is_full() {
         state.synced.remove(&watcher);
         waiting.demote(watcher, batch.revision);

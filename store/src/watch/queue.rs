@@ -101,6 +101,11 @@ impl Waiting {
         self.entries.len() >= QUEUE_MAX || self.bytes >= QUEUE_BYTES_MAX
     }
 
+    /// How many entries wait.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// True if nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
