@@ -68,6 +68,10 @@ pub const WEBSOCKETS_MAX: usize = 5_000;
 /// How often the leader looks for expired leases.
 pub const LEASE_TICK: Duration = Duration::from_millis(500);
 
+/// Changes of leases kept for the leader's clocks, some megabytes; it takes them several times a second.
+/// After more than that all clocks start anew, which ends no lease early.
+pub const LEASE_NEWS_MAX: usize = 200_000;
+
 /// Leases revoked in one tick; two ticks a second make etcd's 1,000 a second.
 pub const LEASE_REVOKES_PER_TICK_MAX: usize = 500;
 

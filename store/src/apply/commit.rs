@@ -10,6 +10,7 @@ use crate::engine::{self, Engine, Family, Op, WriteBatch};
 use crate::keys::sys::{Head, LeaseRow, Row, alarm_key, lease_key, member_key, role_key, user_key};
 use crate::keys::{live, rev};
 use crate::mvcc::{Live, Revision, Written};
+use crate::lease::news::Change as LeaseChange;
 use crate::watch::{Change, RevBatch};
 
 /// Entries between two flushes of [`rows_first`].
@@ -151,16 +152,7 @@ pub(super) fn remember(
         changes.push(Change::new(change.kind, change.kv, previous));
     }
     for lease in effects.leases {
-        match lease {
-            LeaseEffect::Set {
-                id,
-                granted_ttl_s,
-                remaining_ttl_s,
-            } => {
-                memory.leases.set(id, granted_ttl_s, remaining_ttl_s);
-            }
-            LeaseEffect::Remove(id) => memory.leases.remove(id),
-        }
+        remember_lease(memory, lease);
     }
     for (alarm, is_raised) in effects.alarms {
         if is_raised {
@@ -199,6 +191,27 @@ fn lease_of(live: Option<Live>) -> i64 {
 }
 
 /// The rows of one change; returns by how many bytes they grow the store.
+fn remember_lease(memory: &mut Memory, lease: LeaseEffect) {
+    let news = memory.lease_news.get_mut();
+    match lease {
+        LeaseEffect::Set {
+            id,
+            granted_ttl_s,
+            remaining_ttl_s,
+        } => {
+            if memory.leases.get(id).is_none() {
+                let ttl_s = granted_ttl_s;
+                news.push(LeaseChange::Granted { id, ttl_s });
+            }
+            memory.leases.set(id, granted_ttl_s, remaining_ttl_s);
+        }
+        LeaseEffect::Remove(id) => {
+            news.push(LeaseChange::Gone(id));
+            memory.leases.remove(id);
+        }
+    }
+}
+
 fn change_rows(batch: &mut WriteBatch, at: Revision, change: &Written) -> i64 {
     let key: &Bytes = &change.kv.key;
     let live_bytes = |live: &Live| bytes_of(key.len(), live::value(live).len());

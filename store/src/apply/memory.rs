@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use proto_etcd::etcdserverpb::AlarmType;
 use proto_etcd::membershippb::Attributes;
 
@@ -17,6 +18,7 @@ use crate::keys::sys::{AlarmRow, Gc, Head, Row, Seat};
 use crate::keys::{self, Damaged};
 use crate::lease::Table;
 use crate::mvcc::{Base, Index, Live, Revision};
+use crate::lease::news::News;
 
 /// See the module.
 pub(super) struct Memory {
@@ -33,6 +35,8 @@ pub(super) struct Memory {
     /// Alarms raised.
     pub(super) alarms: BTreeSet<AlarmRow>,
     /// Members' names and client URLs.
+    /// What became of them, for the leader's clocks. Decides nothing.
+    pub(super) lease_news: Mutex<News>,
     pub(super) members: BTreeMap<u64, Attributes>,
     /// Who belongs to the cluster, and who has left it for good.
     pub(super) seats: BTreeMap<u64, Seat>,
@@ -61,6 +65,7 @@ impl Memory {
             members: BTreeMap::new(),
             seats: BTreeMap::new(),
             cluster_version: None,
+            lease_news: Mutex::default(),
             downgrade: None,
             auth: Auth::default(),
             applied: None,

@@ -20,6 +20,7 @@ use crate::consensus::{Fatal, LogId, Roster};
 use crate::engine::{Family, Reader, Span};
 use crate::failpoint;
 use crate::keys::sys::Seat;
+use crate::lease::news::Change as LeaseChange;
 use crate::mvcc::source::Stored;
 use crate::mvcc::{self, Writer, range, txn};
 use crate::watch::Hub;
@@ -183,17 +184,31 @@ impl View {
             .collect()
     }
 
-    /// All leases with what was granted and what was left at the last checkpoint, in seconds.
-    pub fn lease_times(&self) -> Vec<(i64, i64, i64)> {
+    /// All leases with what was granted and what was left at the last checkpoint, in seconds. What
+    /// changes after this moment is kept for [`View::lease_news`].
+    pub fn follow_leases(&self) -> Vec<(i64, i64, i64)> {
         let memory = self.shared.memory.read();
         let leases = memory.leases.iter();
         leases
+        memory.lease_news.lock().begin();
             .map(|(id, lease)| (id, lease.granted_ttl_s, lease.remaining_ttl_s))
             .collect()
     }
 
     /// One lease.
     pub fn lease(&self, id: i64) -> Option<LeaseView> {
+    /// What became of leases since they were last looked at; none if not everything is known.
+    pub fn lease_news(&self) -> Option<Vec<LeaseChange>> {
+        let memory = self.shared.memory.read();
+        let mut news = memory.lease_news.lock();
+        news.take()
+    }
+
+    /// Keeps no more changes of leases.
+    pub fn unfollow_leases(&self) {
+        self.shared.memory.read().lease_news.lock().end();
+    }
+
         let memory = self.shared.memory.read();
         let lease = memory.leases.get(id)?;
         Some(LeaseView {

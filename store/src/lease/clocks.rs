@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Entries that a queue may hold for nothing before it is looked through.
+const SLACK: usize = 1024;
+
 /// One timer for each id.
 #[derive(Default)]
 pub(super) struct Timers {
@@ -58,7 +61,19 @@ impl Timers {
 
     /// Drops the timer.
     pub(super) fn forget(&mut self, id: i64) {
-        self.due.remove(&id);
+        if self.due.remove(&id).is_some() && self.queue.len() > 2 * self.due.len() + SLACK {
+            self.sweep();
+        }
+    }
+
+    /// Drops what the queue holds of timers that are gone, and of each other one all but the first
+    /// entry: long leases that come and go would fill it otherwise.
+    fn sweep(&mut self) {
+        let mut entries = std::mem::take(&mut self.queue).into_vec();
+        entries.retain(|Reverse((_, id))| self.due.contains_key(id));
+        entries.sort_unstable_by_key(|Reverse((at, id))| (*id, *at));
+        entries.dedup_by_key(|Reverse((_, id))| *id);
+        self.queue = entries.into();
     }
 }
 
@@ -103,18 +118,6 @@ impl Clocks {
     /// How many leases there are.
     pub(super) fn len(&self) -> usize {
         self.ends.due.len()
-    }
-
-    /// Drops every lease that `is_known` does not know.
-    pub(super) fn retain(&mut self, is_known: impl Fn(i64) -> bool) {
-        let gone: Vec<i64> = self
-            .ends
-            .due
-            .keys()
-            .copied()
-            .filter(|id| !is_known(*id))
-            .collect();
-        gone.into_iter().for_each(|id| self.forget(id));
     }
 
     /// Takes leases that are due for a checkpoint, with the seconds that they have left.
@@ -190,6 +193,24 @@ mod tests {
         timers.set(1, now + seconds(10));
         timers.set(1, now + seconds(1));
         assert_eq!(timers.take(now + seconds(2), 10), [1]);
+    }
+
+    #[test]
+    fn timers_that_come_and_go_leave_nothing_behind() {
+        let now = Instant::now();
+        let mut timers = Timers::default();
+        timers.set(-1, now + seconds(1));
+        for id in 0..100_000 {
+            timers.set(id, now + seconds(1_000_000));
+            timers.forget(id);
+        }
+        assert!(timers.queue.len() <= 2 * SLACK, "{}", timers.queue.len());
+        // What was taken stays taken, and what is set rings once.
+        assert_eq!(timers.take(now + seconds(2), 10), [-1]);
+        timers.set(7, now + seconds(9));
+        timers.set(7, now + seconds(3));
+        timers.sweep();
+        assert_eq!(timers.take(now + seconds(9), 10), [7]);
     }
 
     #[test]

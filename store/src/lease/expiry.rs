@@ -5,9 +5,9 @@
 //! having confirmed its leadership after it decided to.
 //! Invariant: a lease never ends before its lifetime has passed since the last renewal that was
 //! answered. A new leader therefore starts every lease afresh, plus the time of an election; or, where
-//! the log keeps what was left of one since its last renewal, goes on from there.
+//! the log keeps what was left of one since its last renewal, goes on from there. A clock belongs to a
+//! grant, not to an id: whoever reads one takes in first what has been revoked and granted since.
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clocks::{Clocks, spread};
+use super::news::Change;
 use crate::apply::View;
 use crate::auth::check::own_header;
 use crate::command;
@@ -148,6 +149,7 @@ impl Lessor {
     /// None if a checkpoint of the lease came in between.
     fn try_renew(&self, id: i64, term: u64) -> Result<Option<i64>, ReadError> {
         let mut clocks = self.clocks.lock();
+        self.catch_up(&mut clocks);
         let Some((granted, kept)) = self.view.lease_ttls(id) else {
             return Ok(Some(0));
         };
@@ -187,34 +189,46 @@ impl Lessor {
         })
     }
 
-    /// What a lease has left, whose clock starts now if it was granted since the last look.
+    /// What a lease has left.
     fn left(&self, id: i64, granted: i64) -> Duration {
-        let now = Instant::now();
         let mut clocks = self.clocks.lock();
-        if clocks.leading.is_some() {
-            self.start_if_new(&mut clocks, id, granted, now);
-        }
+        self.catch_up(&mut clocks);
         let end = clocks.ends.get(id);
         end.map_or(seconds(granted), |end| {
             end.saturating_duration_since(Instant::now())
         })
     }
 
-    fn start_if_new(&self, clocks: &mut Clocks, id: i64, granted: i64, now: Instant) {
-        if clocks.ends.get(id).is_none() {
-            let end = now + seconds(granted);
-            clocks.start(id, now, end, self.settings.checkpoint_every);
+    /// Starts clocks for leases granted since the last look, and drops those of leases that are gone.
+    fn catch_up(&self, clocks: &mut Clocks) {
+        let Some(term) = clocks.leading else {
+            return;
+        };
+        let Some(changes) = self.view.lease_news() else {
+            // More than is kept came at once.
+            *clocks = self.clocks_of_all(term);
+            return;
+        };
+        let now = Instant::now();
+        for change in changes {
+            match change {
+                Change::Granted { id, ttl_s } => {
+                    let end = now + seconds(ttl_s);
+                    clocks.start(id, now, end, self.settings.checkpoint_every);
+                }
+                Change::Gone(id) => clocks.forget(id),
+            }
         }
     }
 
-    /// Takes over every lease, with the time of an election on top of what it has left.
-    fn promote(&self, term: u64) {
+    /// Clocks for every lease, with the time of an election on top of what it has left.
+    fn clocks_of_all(&self, term: u64) -> Clocks {
+        let times = self.view.follow_leases().into_iter();
         let now = Instant::now();
         let mut clocks = Clocks {
             leading: Some(term),
             ..Clocks::default()
         };
-        let times = self.view.lease_times().into_iter();
         let mut ends: Vec<(Instant, i64)> = times
             .map(|(id, granted, remaining)| {
                 let left = match remaining {
@@ -229,6 +243,11 @@ impl Lessor {
         for (end, id) in ends {
             clocks.start(id, now, end, self.settings.checkpoint_every);
         }
+        clocks
+    }
+
+    fn promote(&self, term: u64) {
+        let clocks = self.clocks_of_all(term);
         let leases = clocks.len();
         *self.clocks.lock() = clocks;
         tracing::info!(term, leases, "leads, and keeps the time of all leases");
@@ -236,23 +255,7 @@ impl Lessor {
 
     fn demote(&self) {
         *self.clocks.lock() = Clocks::default();
-    }
-
-    /// Starts clocks for leases granted since the last look, and drops those of leases that are gone.
-    fn adopt(&self) {
-        let now = Instant::now();
-        let leases = self.view.lease_times();
-        let mut clocks = self.clocks.lock();
-        if clocks.leading.is_none() {
-            return;
-        }
-        for (id, granted, _) in &leases {
-            self.start_if_new(&mut clocks, *id, *granted, now);
-        }
-        if clocks.len() > leases.len() {
-            let ids: HashSet<i64> = leases.into_iter().map(|(id, ..)| id).collect();
-            clocks.retain(|id| ids.contains(&id));
-        }
+        self.view.unfollow_leases();
     }
 
     /// One look at the clocks.
@@ -261,7 +264,7 @@ impl Lessor {
             return;
         };
         if has_news {
-            self.adopt();
+            self.catch_up(&mut self.clocks.lock());
         }
         self.tick_checkpoints(term).await;
         let expired = self
@@ -293,6 +296,9 @@ impl Lessor {
         let Ok(consensus) = self.consensus() else {
             return;
         };
+        if !self.is_over(id) {
+            return;
+        }
         let request = InternalRaftRequest {
             // Whatever keys hang on it: nobody's right keeps a lease alive.
             header: Some(own_header()),
@@ -300,16 +306,23 @@ impl Lessor {
             ..Default::default()
         };
         match consensus.propose(command::encode(&request), deadline).await {
-            // Whatever the reply says, the lease is gone or was gone before.
+            // Whatever the reply says, the lease is gone or was gone before, and its clock with the news.
             Ok(_) => {
                 tracing::info!(lease_id = format!("{id:x}"), "lease expired");
-                self.clocks.lock().forget(id);
             }
             Err(error) => {
                 tracing::warn!(lease_id = format!("{id:x}"), error = %error, "expired lease not revoked yet");
                 self.clocks.lock().ends.put_back(id);
             }
         }
+    }
+
+    /// Whether a lease that was found to be over still is: somebody may have revoked it and granted it
+    /// again meanwhile.
+    fn is_over(&self, id: i64) -> bool {
+        let mut clocks = self.clocks.lock();
+        self.catch_up(&mut clocks);
+        clocks.ends.get(id).is_some_and(|end| end <= Instant::now())
     }
 
     /// Follows the leadership and lets leases expire, until `stop`.
@@ -330,7 +343,7 @@ impl Lessor {
                 () = stop.cancelled() => return,
                 changed = statuses.changed() => if changed.is_err() { return },
                 _ = tick.tick() => {
-                    // Looked at once a tick, however many come: each look goes over all leases.
+                    // Looked at once a tick, however many come.
                     let has_news = changes.has_changed().unwrap_or(false);
                     changes.mark_unchanged();
                     self.tick(has_news).await;

@@ -1,11 +1,12 @@
 //! Leases: keys that live as long as somebody renews.
 //!
-//! `table` is the replicated part and knows no clock; `clocks` are the leader's timers, and `expiry` and
-//! `checkpoint` act on them.
+//! `table` is the replicated part and knows no clock, and `news` what changed in it; `clocks` are the
+//! leader's timers, and `expiry` and `checkpoint` act on them.
 
 mod checkpoint;
 mod clocks;
 pub mod expiry;
+pub mod news;
 pub mod table;
 
 pub use table::{Lease, Table};

@@ -256,3 +256,21 @@ async fn a_lease_has_less_than_its_time_at_once() {
         assert!((at_least..600).contains(&left), "{name}: {left}");
     }
 }
+
+/// Its clock is its own, not that of the lease which had the id a moment ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_granted_again_begins_anew() {
+    let cluster = Cluster::start(1).await;
+    let channel = cluster.channel(0).await;
+    let mut client = LeaseClient::new(channel.clone());
+    let id = 7;
+    for ttl in [600, 5, 600] {
+        let request = LeaseGrantRequest { ttl, id };
+        client.lease_grant(request).await.unwrap();
+        let left = remaining(&cluster, 0, id).await;
+        assert!((ttl - 3..=ttl).contains(&left), "{left} of {ttl}");
+        assert_eq!(keep_alive(channel.clone(), id).await, ttl);
+        let request = LeaseRevokeRequest { id };
+        client.lease_revoke(request).await.unwrap();
+    }
+}

@@ -6,8 +6,8 @@ use proto_etcd::etcdserverpb::request_op::Request;
 use proto_etcd::etcdserverpb::response_op::Response;
 use proto_etcd::etcdserverpb::{
     AlarmRequest, AlarmResponse, AlarmType, CompactionResponse, Compare, DeleteRangeRequest,
-    DowngradeVersionTestRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest,
-    PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
+    DowngradeVersionTestRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp,
+    TxnRequest, TxnResponse,
 };
 use proto_etcd::membershippb::{Attributes, ClusterMemberAttrSetRequest};
 
@@ -335,27 +335,6 @@ fn a_lease_goes_with_its_keys_in_one_revision() {
         7,
         "a lease without keys makes no revision"
     );
-}
-
-#[test]
-fn a_checkpoint_keeps_what_is_left_and_passes_over_what_is_gone() {
-    let mut store = Store::new();
-    store.grant(1, 60).unwrap();
-    let point = |id, remaining_ttl| LeaseCheckpoint { id, remaining_ttl };
-    let lease_checkpoint = Some(LeaseCheckpointRequest {
-        checkpoints: vec![point(1, 17), point(2, 5)],
-    });
-    store
-        .apply(&InternalRaftRequest {
-            lease_checkpoint,
-            ..Default::default()
-        })
-        .result
-        .unwrap();
-    assert_eq!(store.view.lease_times(), [(1, 60, 17)]);
-    let mut store = store.crash(mem_options());
-    store.catch_up();
-    assert_eq!(store.view.lease_times(), [(1, 60, 17)]);
 }
 
 #[test]

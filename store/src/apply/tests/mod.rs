@@ -6,6 +6,7 @@ mod cases;
 mod concurrent;
 mod crash;
 mod hash;
+mod leases;
 pub(crate) mod model;
 mod property;
 pub(crate) mod reference;
