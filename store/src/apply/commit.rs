@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::compactions::Pair;
 use super::dispatch::{Effects, LeaseEffect};
 use super::memory::Memory;
 use crate::auth::Change as AuthChange;
@@ -9,8 +10,8 @@ use crate::consensus::LogId;
 use crate::engine::{self, Engine, Family, Op, WriteBatch};
 use crate::keys::sys::{Head, LeaseRow, Row, alarm_key, lease_key, member_key, role_key, user_key};
 use crate::keys::{live, rev};
-use crate::mvcc::{Live, Revision, Written};
 use crate::lease::news::Change as LeaseChange;
+use crate::mvcc::{Live, Revision, Written};
 use crate::watch::{Change, RevBatch};
 
 /// Entries between two flushes of [`rows_first`].
@@ -131,6 +132,10 @@ pub(super) fn remember(
     effects: Effects,
 ) -> Option<RevBatch> {
     memory.applied = Some(log_id);
+    if let Some(at) = effects.compact_revision {
+        let before = memory.head.compact_revision;
+        memory.compactions.push(Pair { before, at });
+    }
     memory.head = head;
     let mut changes = Vec::with_capacity(effects.changes.len());
     for (sub, change) in (0_u32..).zip(effects.changes) {
@@ -186,11 +191,6 @@ pub(super) fn remember(
     })
 }
 
-fn lease_of(live: Option<Live>) -> i64 {
-    live.map_or(0, |live| live.lease)
-}
-
-/// The rows of one change; returns by how many bytes they grow the store.
 fn remember_lease(memory: &mut Memory, lease: LeaseEffect) {
     let news = memory.lease_news.get_mut();
     match lease {
@@ -212,6 +212,11 @@ fn remember_lease(memory: &mut Memory, lease: LeaseEffect) {
     }
 }
 
+fn lease_of(live: Option<Live>) -> i64 {
+    live.map_or(0, |live| live.lease)
+}
+
+/// The rows of one change; returns by how many bytes they grow the store.
 fn change_rows(batch: &mut WriteBatch, at: Revision, change: &Written) -> i64 {
     let key: &Bytes = &change.kv.key;
     let live_bytes = |live: &Live| bytes_of(key.len(), live::value(live).len());

@@ -1,12 +1,14 @@
 //! Removes what compactions have made dead, on a thread of its own, a bounded piece at a time with a
 //! pause after each, so that applying entries never waits long. How far it got is stored with every
-//! piece. It moves at this member's own pace and changes nothing that a read can see.
+//! piece. It moves at this member's own pace and changes nothing that a read can see. On its way it
+//! hashes what it passes, see `compactions`.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::compactions::Kept;
 use super::machine::Collecting;
 use super::shared::Shared;
 use crate::consensus::Fatal;
@@ -14,6 +16,7 @@ use crate::engine::{Engine, Family, WriteBatch};
 use crate::failpoint;
 use crate::keys::sys::{Gc, Row};
 use crate::mvcc::compact;
+use crate::mvcc::hash::Stretch;
 
 /// Rows looked at in one piece.
 const ROWS_MAX: usize = 1000;
@@ -90,9 +93,10 @@ impl Collector {
 }
 
 fn run(shared: &Shared, signals: &Receiver<()>) {
+    let mut kept = None;
     while signals.recv().is_ok() {
         loop {
-            match collect(shared) {
+            match collect(shared, &mut kept) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(fatal) => return shared.fail(fatal),
@@ -106,8 +110,9 @@ fn run(shared: &Shared, signals: &Receiver<()>) {
 }
 
 fn collect_all(shared: &Shared) {
+    let mut kept = None;
     loop {
-        match collect(shared) {
+        match collect(shared, &mut kept) {
             Ok(true) => {}
             Ok(false) => return,
             Err(fatal) => return shared.fail(fatal),
@@ -115,23 +120,39 @@ fn collect_all(shared: &Shared) {
     }
 }
 
-/// Does one piece; true if there is more.
-fn collect(shared: &Shared) -> Result<bool, Fatal> {
-    let (generation, head, gc) = {
+/// Does one piece; true if there is more. `kept` is of the compaction under way.
+fn collect(shared: &Shared, kept: &mut Option<Kept>) -> Result<bool, Fatal> {
+    let (generation, gc, pair, upto);
+    {
         let memory = shared.memory.read();
-        (memory.generation.clone(), memory.head, memory.gc)
-    };
-    if gc.done_revision >= head.compact_revision {
+        (generation, gc) = (memory.generation.clone(), memory.gc);
+        pair = memory.compactions.first();
+        upto = pair.map_or(memory.head.compact_revision, |pair| pair.at);
+    }
+    if gc.done_revision >= upto {
         shared.gc_done.send_replace(gc.done_revision);
-        return Ok(false);
+        if pair.is_some() {
+            // One at revision 0, before everything.
+            shared.memory.write().compactions.done(upto, None);
+        }
+        return Ok(pair.is_some());
     }
     let engine = generation.engine();
-    let dead = compact::find_dead(engine, gc.done_revision, head.compact_revision, ROWS_MAX)?;
+    if let Some(pair) = pair
+        && gc.done_revision == pair.before.max(0)
+    {
+        let changed = Stretch::default();
+        *kept = Some(Kept { pair, changed });
+    }
+    let dead = compact::find_dead(engine, gc.done_revision, upto, ROWS_MAX)?;
+    if let Some(kept) = kept {
+        kept.changed = kept.changed.then(dead.changed);
+    }
     let done = Gc {
         done_revision: dead.done_revision,
         freed_bytes: gc.freed_bytes + dead.bytes,
     };
-    let is_last = done.done_revision >= head.compact_revision;
+    let is_last = done.done_revision >= upto;
     let failpoint = |name| failpoint::hit(name).map_err(Fatal::at("gc::failpoint"));
     failpoint("compactBeforeCommitBatch")?;
     if is_last {
@@ -146,14 +167,20 @@ fn collect(shared: &Shared) -> Result<bool, Fatal> {
         let mut memory = shared.memory.write();
         // A snapshot came in between: its rows have their own progress.
         if !Arc::ptr_eq(&memory.generation, &generation) {
+            *kept = None;
             return Ok(true);
         }
         memory.gc = done;
+        if is_last {
+            let kept = kept.take().filter(|kept| kept.pair.at == upto);
+            memory.compactions.done(upto, kept);
+        }
     }
     if is_last {
-        compact_index(shared, head.compact_revision);
+        compact_index(shared, upto);
+        shared.gc_done.send_replace(upto);
         tracing::info!(
-            compact_revision = head.compact_revision,
+            compact_revision = upto,
             freed_bytes = done.freed_bytes,
             "finished scheduled compaction"
         );

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use proto_etcd::etcdserverpb::AlarmType;
 use proto_etcd::membershippb::Attributes;
 
+use super::compactions::Compactions;
 use super::generation::Generation;
 use crate::auth::{Change as AuthChange, State as Auth};
 use crate::consensus::{AppliedState, Fatal, LogId};
@@ -17,8 +18,8 @@ use crate::engine::{Direction, Engine, Family, Reader, Span};
 use crate::keys::sys::{AlarmRow, Gc, Head, Row, Seat};
 use crate::keys::{self, Damaged};
 use crate::lease::Table;
-use crate::mvcc::{Base, Index, Live, Revision};
 use crate::lease::news::News;
+use crate::mvcc::{Base, Index, Live, Revision};
 
 /// See the module.
 pub(super) struct Memory {
@@ -30,13 +31,15 @@ pub(super) struct Memory {
     pub(super) head: Head,
     /// How far old rows are gone. Moves at this member's own pace and decides nothing.
     pub(super) gc: Gc,
+    /// What `gc` has before it. Decides nothing either.
+    pub(super) compactions: Compactions,
     /// Leases with their keys.
     pub(super) leases: Table,
+    /// What became of them, for the leader's clocks. Decides nothing.
+    pub(super) lease_news: Mutex<News>,
     /// Alarms raised.
     pub(super) alarms: BTreeSet<AlarmRow>,
     /// Members' names and client URLs.
-    /// What became of them, for the leader's clocks. Decides nothing.
-    pub(super) lease_news: Mutex<News>,
     pub(super) members: BTreeMap<u64, Attributes>,
     /// Who belongs to the cluster, and who has left it for good.
     pub(super) seats: BTreeMap<u64, Seat>,
@@ -60,12 +63,13 @@ impl Memory {
             index: Index::default(),
             head: Head::default(),
             gc: Gc::default(),
+            compactions: Compactions::default(),
             leases: Table::default(),
+            lease_news: Mutex::default(),
             alarms: BTreeSet::new(),
             members: BTreeMap::new(),
             seats: BTreeMap::new(),
             cluster_version: None,
-            lease_news: Mutex::default(),
             downgrade: None,
             auth: Auth::default(),
             applied: None,

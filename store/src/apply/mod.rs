@@ -6,6 +6,7 @@
 
 mod auth;
 mod commit;
+mod compactions;
 mod dispatch;
 mod gc;
 mod generation;

@@ -4,6 +4,7 @@
 //! later, a few at a time, and only ever those that no read at or after the compaction can see. A
 //! deletion exactly at the compacted revision stays, for a watch that starts there.
 
+use super::hash::Stretch;
 use super::{Base, Error, Revision};
 use crate::consensus::Fatal;
 use crate::engine::{Direction, Family, Reader, Span};
@@ -28,6 +29,8 @@ pub struct Dead {
     pub keys: Vec<Vec<u8>>,
     /// How many bytes they hold.
     pub bytes: i64,
+    /// Every change that was looked at, whether it may go or not.
+    pub changed: Stretch,
     /// Up to here nothing dead is left once they are gone.
     pub done_revision: i64,
 }
@@ -70,10 +73,12 @@ pub fn find_dead(
             dead.done_revision = last;
             return ControlFlow::Break(());
         }
-        rows += 1;
         last = at.main;
         // What the rows of `done_revision` itself replaced is gone already.
         if at.main > done_revision {
+            // Counted from here, so that every look gets further.
+            rows += 1;
+            dead.changed.add(at, record.is_tombstone, &record.kv);
             replaced.extend(record.previous.map(keys::rev::key));
         }
         if record.is_tombstone && at.main < compact_revision {

@@ -14,7 +14,8 @@ const BUCKET: &[u8] = b"key";
 pub struct KvHash {
     /// The hash.
     pub hash: u32,
-    /// The newest compaction when it was made; -1 if there was none.
+    /// The newest compaction when it was made; -1 if there was none. Of the hash that etcd keeps of a
+    /// compaction it is the one before.
     pub compact_revision: i64,
     /// The newest revision in it.
     pub hash_revision: i64,
@@ -29,6 +30,31 @@ pub struct Hashed {
     pub is_tombstone: bool,
     /// The stored pair.
     pub kv: Bytes,
+}
+
+/// Changes that follow each other, hashed by themselves: what comes before them need not be known yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    crc: u32,
+    bytes: usize,
+}
+
+impl Stretch {
+    /// Adds the change after the last one.
+    pub fn add(&mut self, at: Revision, is_tombstone: bool, kv: &[u8]) {
+        for part in [at.etcd_key(is_tombstone).as_slice(), kv] {
+            self.crc = crc32c::crc32c_append(self.crc, part);
+            self.bytes += part.len();
+        }
+    }
+
+    /// This one and the next one.
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            crc: crc32c::crc32c_combine(self.crc, next.crc, next.bytes),
+            bytes: self.bytes + next.bytes,
+        }
+    }
 }
 
 /// Hashes changes in order.
@@ -61,6 +87,11 @@ impl Hasher {
         let key = change.at.etcd_key(change.is_tombstone);
         self.crc = crc32c::crc32c_append(self.crc, &key);
         self.crc = crc32c::crc32c_append(self.crc, &change.kv);
+    }
+
+    /// Adds all changes of a stretch.
+    pub fn follow(&mut self, stretch: Stretch) {
+        self.crc = crc32c::crc32c_combine(self.crc, stretch.crc, stretch.bytes);
     }
 
     /// The hash so far.

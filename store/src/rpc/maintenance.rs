@@ -131,7 +131,10 @@ impl Service for Maintenance {
         let revision = request.into_inner().revision;
         let hashed = self
             .0
-            .off_reactor(move |view| view.hash_kv(revision))
+            .off_reactor(move |view| match view.compaction_hash(revision)? {
+                Some(kept) if revision > 0 => Ok(kept),
+                Some(_) | None => view.hash_kv(revision),
+            })
             .await?;
         let (hash, current) = hashed.map_err(Error::from)?;
         Ok(Response::new(HashKvResponse {

@@ -12,6 +12,13 @@ fn check(store: &Store, revision: i64, expected: (u32, i64, i64)) {
     assert_eq!(hash, expected, "at {revision}");
 }
 
+/// The same of a compaction, or none where none is kept.
+fn check_compaction(store: &Store, revision: i64, expected: Option<(u32, i64, i64)>) {
+    let kept = store.view.compaction_hash(revision).unwrap();
+    let hash = kept.map(|(hash, _)| (hash.hash, hash.compact_revision, hash.hash_revision));
+    assert_eq!(hash, expected, "of {revision}");
+}
+
 fn op(request: Request) -> RequestOp {
     RequestOp {
         request: Some(request),
@@ -48,8 +55,11 @@ fn story(mut store: Store) {
     store.collect(5);
     check(&store, 0, (2441344249, 5, 7));
     check(&store, 6, (3336103744, 5, 6));
+    check_compaction(&store, 5, Some((1421323504, -1, 5)));
     store.compact(6).unwrap();
     store.collect(6);
+    check_compaction(&store, 6, Some((3336103744, 5, 6)));
+    check_compaction(&store, 5, None);
     check(&store, 0, (2337008609, 6, 7));
     // No key is left: then etcd leaves nothing out that is there.
     store.delete("a", "e");
@@ -61,8 +71,33 @@ fn story(mut store: Store) {
     check(&store, 0, (3794292878, 9, 10));
     store.collect(9);
     check(&store, 0, (3794292878, 9, 10));
+    check_compaction(&store, 9, Some((1494535071, 6, 9)));
     store.set("q", "1");
     check(&store, 0, (708117097, 9, 11));
+    check_compaction(&store, 9, Some((1494535071, 6, 9)));
+    // One after the other, each with its own hash, however fast they come.
+    store.compact(10).unwrap();
+    store.compact(11).unwrap();
+    store.collect(11);
+    let (plain, _) = store.view.hash_kv(11).unwrap();
+    assert_eq!((plain.compact_revision, plain.hash_revision), (11, 11));
+    check_compaction(&store, 11, Some((618645446, 10, 11)));
+}
+
+/// What is at revision 0 is less than nothing, and may be compacted once, as etcd lets one.
+#[test]
+fn a_compaction_at_0_is_taken_and_holds_up_none_after_it() {
+    let mut store = Store::new();
+    store.compact(0).unwrap();
+    store.compact(0).unwrap_err();
+    store.compact(-1).unwrap_err();
+    store.set("a", "1");
+    store.set("a", "2");
+    check(&store, 1, (1084519789, 0, 1));
+    store.compact(2).unwrap();
+    store.compact(3).unwrap();
+    store.collect(3);
+    assert_eq!(store.view.compact_revision(), 3);
 }
 
 #[test]

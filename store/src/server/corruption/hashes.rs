@@ -52,13 +52,20 @@ impl Hashes {
 
     /// The hash of the history up to `revision` (0: all of it), and the newest revision.
     pub(super) async fn at(&self, revision: i64) -> Result<(KvHash, i64), ReadError> {
+        self.turn(move |view| view.hash_kv(revision)).await
+    }
+
+    async fn turn<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let Ok(turn) = self.turn.clone().acquire_owned().await else {
             return Err(ReadError::Busy);
         };
         let view = self.view.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            view.hash_kv(revision)
+            make(&view)
         });
         work.await.unwrap_or(Err(ReadError::Busy))
     }
@@ -69,10 +76,12 @@ impl Hashes {
     }
 
     async fn keep(&self, compaction: i64) {
-        let hash = match self.at(compaction).await {
-            // Another compaction may have come in between; its own hash follows.
-            Ok((hash, _)) if hash.compact_revision == compaction => hash,
-            Ok(_) | Err(ReadError::Busy | ReadError::Compacted) => return,
+        let made = self.turn(move |view| view.compaction_hash(compaction));
+        let hash = match made.await {
+            Ok(Some((hash, _))) => hash,
+            // Another compaction came in between, whose own hash follows; or this member did not see
+            // this one from its beginning.
+            Ok(None) | Err(ReadError::Busy) => return,
             Err(error) => {
                 tracing::warn!(error = %base::report(&error), compaction, "cannot hash a compaction");
                 return;
@@ -80,7 +89,8 @@ impl Hashes {
         };
         tracing::info!(
             hash = hash.hash,
-            compact_revision = compaction,
+            revision = compaction,
+            compact_revision = hash.compact_revision,
             "storing new hash"
         );
         let mut kept = self.kept.lock();

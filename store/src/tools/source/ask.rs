@@ -158,14 +158,17 @@ impl Source {
     }
 
     /// The hash of its history up to a revision, by a member that has come so far and knows of the
-    /// compaction at `compacted`. None if the source has compacted the revision away.
+    /// compaction at `compacted`. None if the source has compacted the revision away, or has compacted
+    /// at it and gone on: of a compaction itself etcd tells another hash, of how it was before.
     pub(crate) async fn hash_at(
         &mut self,
         revision: i64,
         compacted: i64,
     ) -> Result<Option<HashKv>, SourceError> {
         self.ask_within("its hash", HASH_LIMIT, async |line| {
-            let request = line.request(HashKvRequest { revision });
+            let is_newest = revision == compacted;
+            let asked = if is_newest { 0 } else { revision };
+            let request = line.request(HashKvRequest { revision: asked });
             let mut client = MaintenanceClient::new(line.channel.clone());
             let answer = client.hash_kv(request);
             let answer = match answer.await {
@@ -177,7 +180,11 @@ impl Source {
                 }
                 Err(status) => return Err(status),
             };
-            if answer.compact_revision < compacted {
+            let at = answer.header.as_ref().map(|header| header.revision);
+            if is_newest && at > Some(revision) {
+                return Ok(None);
+            }
+            if answer.compact_revision < compacted || is_newest && at < Some(revision) {
                 let words = "the member does not know of the last compaction";
                 return Err(tonic::Status::unavailable(words));
             }
