@@ -146,7 +146,8 @@ impl View {
         self.shared.memory.read().index.len()
     }
 
-    /// Bytes that the engine takes, and bytes of rows that count.
+    /// Bytes that the engine takes, and those of them that defragmenting would not give back: rows that
+    /// count, and what is in memory.
     pub fn db_size(&self) -> Result<(u64, u64), Fatal> {
         let (generation, in_use) = {
             let memory = self.shared.memory.read();
@@ -156,8 +157,9 @@ impl View {
             .engine()
             .sizes()
             .map_err(Fatal::at("view::sizes"))?;
-        let in_use = u64::try_from(in_use).unwrap_or(0);
-        Ok((sizes.total_bytes.max(in_use), in_use))
+        let rows = u64::try_from(in_use).unwrap_or(0);
+        let total = sizes.total_bytes.max(rows);
+        Ok((total, rows.saturating_add(sizes.memory_bytes).min(total)))
     }
 
     /// The limit of the bytes in use; none if there is no limit.
@@ -188,15 +190,13 @@ impl View {
     /// changes after this moment is kept for [`View::lease_news`].
     pub fn follow_leases(&self) -> Vec<(i64, i64, i64)> {
         let memory = self.shared.memory.read();
+        memory.lease_news.lock().begin();
         let leases = memory.leases.iter();
         leases
-        memory.lease_news.lock().begin();
             .map(|(id, lease)| (id, lease.granted_ttl_s, lease.remaining_ttl_s))
             .collect()
     }
 
-    /// One lease.
-    pub fn lease(&self, id: i64) -> Option<LeaseView> {
     /// What became of leases since they were last looked at; none if not everything is known.
     pub fn lease_news(&self) -> Option<Vec<LeaseChange>> {
         let memory = self.shared.memory.read();
@@ -209,6 +209,8 @@ impl View {
         self.shared.memory.read().lease_news.lock().end();
     }
 
+    /// One lease.
+    pub fn lease(&self, id: i64) -> Option<LeaseView> {
         let memory = self.shared.memory.read();
         let lease = memory.leases.get(id)?;
         Some(LeaseView {

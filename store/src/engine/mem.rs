@@ -164,7 +164,10 @@ impl Engine for MemEngine {
         let total_bytes = rows
             .map(|(key, value)| (key.len() + value.len()) as u64)
             .sum();
-        Ok(Sizes { total_bytes })
+        Ok(Sizes {
+            total_bytes,
+            memory_bytes: 0,
+        })
     }
 }
 

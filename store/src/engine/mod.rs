@@ -144,6 +144,8 @@ pub trait Reader {
 pub struct Sizes {
     /// Bytes in files and in memory not yet written to files.
     pub total_bytes: u64,
+    /// Those of them in memory, with what is set aside there for more: nothing gives them back.
+    pub memory_bytes: u64,
 }
 
 /// Ordered rows that survive a flush.

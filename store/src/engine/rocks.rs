@@ -309,20 +309,23 @@ impl Engine for RocksEngine {
     }
 
     fn sizes(&self) -> Result<Sizes> {
-        let mut total_bytes = 0;
+        let (mut file_bytes, mut memory_bytes) = (0, 0);
         for family in self.families()? {
-            for property in [
-                "rocksdb.live-sst-files-size",
-                "rocksdb.cur-size-all-mem-tables",
+            for (property, bytes) in [
+                ("rocksdb.live-sst-files-size", &mut file_bytes),
+                ("rocksdb.cur-size-all-mem-tables", &mut memory_bytes),
             ] {
                 let value = self
                     .db
                     .property_int_value_cf(family, property)
                     .map_err(EngineError::at("rocks::sizes"))?;
-                total_bytes += value.unwrap_or(0);
+                *bytes += value.unwrap_or(0);
             }
         }
-        Ok(Sizes { total_bytes })
+        Ok(Sizes {
+            total_bytes: file_bytes + memory_bytes,
+            memory_bytes,
+        })
     }
 
     fn stop(&self) {
