@@ -94,6 +94,9 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 /// What `--warning-unary-request-duration=0` stands for, as in etcd.
 pub const SLOW_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
 
+/// What `--grpc-keepalive-min-time=0` stands for: grpc-go's default, which etcd leaves alone then.
+pub const PING_MIN_DEFAULT: Duration = Duration::from_secs(5 * 60);
+
 /// How long a TLS handshake may take; a stalled one must not hold a slot for ever.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 

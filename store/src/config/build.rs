@@ -44,7 +44,6 @@ impl Config {
     fn assemble(values: &Values, auto_compaction: AutoCompaction) -> Self {
         let name = values.text("name").to_owned();
         let advertise_peer_urls = values.urls("initial-advertise-peer-urls");
-        let interval = values.duration("grpc-keepalive-interval");
         Self {
             data_dir: path(values, "data-dir")
                 .unwrap_or_else(|| PathBuf::from(format!("{name}.etcd"))),
@@ -71,10 +70,7 @@ impl Config {
             max_request_bytes: values.size("max-request-bytes"),
             max_concurrent_streams: u32::try_from(values.unsigned("max-concurrent-streams"))
                 .unwrap_or(u32::MAX),
-            keep_alive: KeepAlive {
-                interval: (!interval.is_zero()).then_some(interval),
-                timeout: values.duration("grpc-keepalive-timeout"),
-            },
+            keep_alive: keep_alive(values),
             enable_grpc_gateway: values.flag("enable-grpc-gateway"),
             cors: values.list("cors").into_iter().collect(),
             host_whitelist: values.list("host-whitelist").into_iter().collect(),
@@ -157,6 +153,19 @@ fn slow_request(values: &Values) -> Duration {
 
 /// A file's 0 means the default, as in etcd; a flag's is refused where it matters.
 fn self_made_years(values: &Values) -> u64 {
+fn keep_alive(values: &Values) -> KeepAlive {
+    let interval = values.duration("grpc-keepalive-interval");
+    KeepAlive {
+        // 0 means the gRPC library's own default, as in etcd.
+        min_time: match values.duration("grpc-keepalive-min-time") {
+            Duration::ZERO => limits::PING_MIN_DEFAULT,
+            duration => duration,
+        },
+        interval: (!interval.is_zero()).then_some(interval),
+        timeout: values.duration("grpc-keepalive-timeout"),
+    }
+}
+
     match values.unsigned("self-signed-cert-validity") {
         0 if values.file.is_some() => 1,
         years => years,

@@ -111,6 +111,8 @@ pub struct TlsPolicy {
 /// Keep-alive of client connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
+    /// How often a client may ping. One that does so more often is cut off.
+    pub min_time: Duration,
     /// How often an idle connection is probed. `None`: never.
     pub interval: Option<Duration>,
     /// How long an answer may take before the connection is closed.
@@ -164,7 +166,7 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// `--max-concurrent-streams` of one connection.
     pub max_concurrent_streams: u32,
-    /// `--grpc-keepalive-interval` and `--grpc-keepalive-timeout`.
+    /// `--grpc-keepalive-min-time`, `--grpc-keepalive-interval` and `--grpc-keepalive-timeout`.
     pub keep_alive: KeepAlive,
     /// `--enable-grpc-gateway`: whether the services are also served as JSON below `/v3`.
     pub enable_grpc_gateway: bool,

@@ -13,6 +13,7 @@ mod leaderless;
 mod listen;
 mod memory;
 mod notify;
+mod pings;
 mod publish;
 mod recover;
 mod serve;

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use base::{OnError, Tasks};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handshake;
 use super::listen::{Bound, Socket};
+use super::pings::Policed;
 use crate::config::KeepAlive;
 use crate::limits;
 use crate::rpc::CommonName;
@@ -37,6 +39,8 @@ pub(super) struct Door {
     pub(super) router: Router,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) keep_alive: Option<KeepAlive>,
+    /// How often clients may ping; none lets them.
+    pub(super) ping_min: Option<Duration>,
     pub(super) max_streams: u32,
     /// Ends connections that are not through when the member cannot wait any longer.
     pub(super) kill: CancellationToken,
@@ -81,7 +85,7 @@ pub(super) async fn accept(bound: Bound, door: Arc<Door>, tasks: Tasks) {
             Err(error) => {
                 // Mostly the limit of open files: others will be closed.
                 tracing::warn!(side = door.side, error = %error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -169,7 +173,8 @@ where
         router.call(request)
     });
     // Upgrades are websockets of the JSON gateway.
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let stream = TokioIo::new(Policed::new(stream, door.ping_min));
+    let connection = builder.serve_connection_with_upgrades(stream, service);
     tokio::pin!(connection);
     let mut is_draining = false;
     loop {

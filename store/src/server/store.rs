@@ -280,6 +280,7 @@ impl Store {
                 router: router.clone(),
                 tls: self.peer_tls.clone().filter(|_| bound.url.is_tls()),
                 keep_alive: None,
+                ping_min: None,
                 max_streams: u32::MAX,
                 kill: self.peers.kill.clone(),
             });

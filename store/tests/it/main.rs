@@ -19,6 +19,7 @@ mod lease;
 mod load;
 mod migrate;
 mod one_member;
+mod pings;
 mod real;
 mod recovery;
 mod snapshot;

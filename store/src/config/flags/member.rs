@@ -180,8 +180,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "grpc-keepalive-min-time",
         Kind::Duration,
         "5s",
-        Warns("clients that ping too often are not cut off"),
-        "The least time between a client's pings.",
+        Yes,
+        "The least time between a client's pings; one that pings more often is cut off. Not counted where gRPC and HTTP share a TLS port, as in etcd.",
     ),
     flag(
         MEMBER,

@@ -41,11 +41,15 @@ impl Store {
                         .merge(rpc::metrics_routes(&self.context))
                         .fallback(rpc::not_found),
                 };
+                // As in etcd, where HTTP beside gRPC over TLS is served by a part that does not count.
+                let counts_pings =
+                    matches!(serves, Serves::Clients) && (has_own_http || tls.is_none());
                 let door = Arc::new(Door {
                     side: "client",
                     router,
                     tls,
                     keep_alive: Some(self.config.keep_alive),
+                    ping_min: counts_pings.then_some(self.config.keep_alive.min_time),
                     max_streams: self.config.max_concurrent_streams,
                     kill: self.clients.kill.clone(),
                 });
