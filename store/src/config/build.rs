@@ -7,8 +7,8 @@ use super::cluster::InitialCluster;
 use super::file::CLIENT_ALLOWED_CN;
 use super::values::Values;
 use super::{
-    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, Gates, KeepAlive,
-    Logging, TlsFiles, TlsPolicy, check,
+    AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, DiscoverySrv, Gates,
+    KeepAlive, Logging, TlsFiles, TlsPolicy, check,
 };
 use crate::limits;
 
@@ -30,6 +30,7 @@ impl Config {
         config.gates = Gates::of(values.text("feature-gates"));
         config.bcrypt_cost = check::bcrypt_cost(values, &mut warnings);
         config.discovery = Discovery::from_values(values, &mut faults);
+        config.discovery_srv = DiscoverySrv::from_values(values, &mut faults);
         config.logging = Logging::from_values(values, &mut faults);
         check::tls_versions(values, &mut faults);
         check::config(&config, &mut warnings, &mut faults);
@@ -60,6 +61,7 @@ impl Config {
             initial_cluster: initial_cluster(values, &name, &advertise_peer_urls),
             initial_cluster_given: values.is_given("initial-cluster"),
             discovery: None,
+            discovery_srv: None,
             cluster_state: match values.text("initial-cluster-state") {
                 "existing" => ClusterState::Existing,
                 _ => ClusterState::New,
@@ -151,8 +153,6 @@ fn slow_request(values: &Values) -> Duration {
     }
 }
 
-/// A file's 0 means the default, as in etcd; a flag's is refused where it matters.
-fn self_made_years(values: &Values) -> u64 {
 fn keep_alive(values: &Values) -> KeepAlive {
     let interval = values.duration("grpc-keepalive-interval");
     KeepAlive {
@@ -166,6 +166,8 @@ fn keep_alive(values: &Values) -> KeepAlive {
     }
 }
 
+/// A file's 0 means the default, as in etcd; a flag's is refused where it matters.
+fn self_made_years(values: &Values) -> u64 {
     match values.unsigned("self-signed-cert-validity") {
         0 if values.file.is_some() => 1,
         years => years,

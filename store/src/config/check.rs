@@ -14,7 +14,6 @@ pub(super) fn support(values: &Values, warnings: &mut Vec<String>, faults: &mut 
             Support::Warns(why) => {
                 warnings.push(format!("--{}={value} has no effect: {why}", flag.name))
             }
-            Support::Refuses(why) => faults.push(format!("--{}={value}: {why}", flag.name)),
         }
     }
     gates::check(values.text("feature-gates"), warnings, faults);

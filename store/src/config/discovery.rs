@@ -1,10 +1,14 @@
-//! The flags of v3 discovery: a running etcd where the founding members of a new cluster meet.
+//! The flags of discovery: a running etcd where the founding members of a new cluster meet, or a domain
+//! whose records name them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::Values;
 use super::{TlsFiles, Url};
+
+const CONFLICT: &str = "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"";
 
 /// Where members meet, and how to get there.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +27,44 @@ pub struct Discovery {
     pub tls: Option<TlsFiles>,
     /// A user and the password.
     pub user: Option<(String, String)>,
+}
+
+/// The domain whose SRV records name the members of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverySrv {
+    /// `--discovery-srv`.
+    pub domain: String,
+    /// `--discovery-srv-name`, which tells several clusters of a domain apart.
+    pub name: String,
+    /// Who is asked; where empty, the system's name servers.
+    pub servers: Vec<SocketAddr>,
+}
+
+impl DiscoverySrv {
+    /// Reads the flags; none if nothing of it is given.
+    pub(super) fn from_values(values: &Values, faults: &mut Vec<String>) -> Option<Self> {
+        let domain = values.text("discovery-srv");
+        if domain.is_empty() {
+            return None;
+        }
+        let is_given = |name| values.is_given(name) && !values.text(name).is_empty();
+        if is_given("initial-cluster") || is_given("discovery-endpoints") {
+            faults.push(CONFLICT.into());
+        }
+        Some(Self {
+            domain: domain.to_owned(),
+            name: values.text("discovery-srv-name").to_owned(),
+            servers: Vec::new(),
+        })
+    }
+
+    /// What goes behind a service's name.
+    pub fn suffix(&self) -> String {
+        match self.name.as_str() {
+            "" => String::new(),
+            name => format!("-{name}"),
+        }
+    }
 }
 
 impl std::fmt::Debug for Discovery {
@@ -52,10 +94,7 @@ impl Discovery {
             faults.push("both --discovery-token and --discovery-endpoints must be set".into());
         }
         if values.is_given("initial-cluster") && !values.text("initial-cluster").is_empty() {
-            faults.push(
-                "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\""
-                    .into(),
-            );
+            faults.push(CONFLICT.into());
         }
         if token.contains('/') {
             faults.push(format!(
@@ -139,7 +178,7 @@ fn user(values: &Values, faults: &mut Vec<String>) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::Discovery;
+    use super::{CONFLICT, Discovery};
     use crate::config::Config;
 
     fn read(args: &[&str]) -> Result<Option<Discovery>, String> {
@@ -189,7 +228,19 @@ mod tests {
                     "--discovery-endpoints=a:1",
                     "--initial-cluster=default=http://a:1",
                 ],
-                "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"",
+                CONFLICT,
+            ),
+            (
+                &["--discovery-srv=a", "--initial-cluster=default=http://a:1"],
+                CONFLICT,
+            ),
+            (
+                &[
+                    "--discovery-srv=a",
+                    "--discovery-token=t",
+                    "--discovery-endpoints=a:1",
+                ],
+                CONFLICT,
             ),
             (
                 &["--discovery-token=t", "--discovery-endpoints=a"],

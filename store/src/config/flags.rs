@@ -34,8 +34,6 @@ pub(super) enum Support {
     Yes,
     /// Taken without effect and without harm, because of what is said.
     Warns(&'static str),
-    /// Any value but the default would promise what the store does not do.
-    Refuses(&'static str),
     /// An ancient flag that etcd itself ignores. Not in the help.
     Ignored,
 }

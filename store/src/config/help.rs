@@ -69,7 +69,6 @@ Each flag may be given as ETCD_<FLAG> in the environment, such as ETCD_DATA_DIR;
             match flag.support {
                 Support::Yes | Support::Ignored => {}
                 Support::Warns(why) => drop(writeln!(out, "    No effect: {why}.")),
-                Support::Refuses(why) => drop(writeln!(out, "    Refused: {why}.")),
             }
         }
     }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use self::auth_token::{AuthToken, JwtOptions};
 pub use self::cluster::InitialCluster;
-pub use self::discovery::Discovery;
+pub use self::discovery::{Discovery, DiscoverySrv};
 pub use self::gates::Gates;
 pub use self::help::{go_arch, usage};
 pub use self::logging::{LogFormat, LogOutput, LogRotation, Logging};
@@ -154,6 +154,8 @@ pub struct Config {
     pub initial_cluster_given: bool,
     /// Where the founding members meet, where no flag names them. Its token is then the cluster's.
     pub discovery: Option<Discovery>,
+    /// The domain whose records name the members, if there is one.
+    pub discovery_srv: Option<DiscoverySrv>,
     /// `--initial-cluster-state`.
     pub cluster_state: ClusterState,
     /// `--initial-cluster-token`.

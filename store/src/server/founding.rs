@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::start::StartError;
-use super::{discovery, join};
+use super::{discovery, join, srv};
 use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::consensus::Member;
 use crate::consensus::membership::{cluster_id, member_id};
@@ -27,10 +27,22 @@ pub(super) async fn identity(
         check_flags(config, dir, identity)?;
         return Ok(identity.clone());
     }
-    match config.cluster_state {
-        ClusterState::New => found(config, peers).await,
-        ClusterState::Existing => join(config, peers).await,
+    let Some(srv) = &config.discovery_srv else {
+        return match config.cluster_state {
+            ClusterState::New => found(config, peers).await,
+            ClusterState::Existing => join(config, peers).await,
+        };
+    };
+    let mut config = config.clone();
+    config.initial_cluster = srv::cluster(&config, srv).await?;
+    if config.cluster_state == ClusterState::Existing {
+        return join(&config, peers).await;
     }
+    let mut identity = found(&config, peers).await?;
+    // Each member knows only its own name, and all must begin their logs with the same.
+    let founders = identity.founders.iter_mut().flatten();
+    founders.for_each(|founder| founder.name.clear());
+    Ok(identity)
 }
 
 /// The founding members in consensus' words; none once the log has begun, or if the member joined.

@@ -18,6 +18,7 @@ mod publish;
 mod recover;
 mod serve;
 mod settings;
+mod srv;
 mod start;
 mod store;
 
@@ -27,5 +28,6 @@ mod tests;
 pub use command::main_store;
 pub use discovery::DiscoveryError;
 pub use listen::{Bound, ListenError, Listeners};
+pub use srv::{LookupError, SrvError};
 pub use start::StartError;
 pub use store::{Handle, RunError, Store};

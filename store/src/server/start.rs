@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::discovery::DiscoveryError;
 use super::listen::ListenError;
+use super::srv::SrvError;
 use crate::auth::jwt::JwtError;
 use crate::consensus::Fatal;
 use crate::data_dir::DataDirError;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The two flags on this member's peer URLs contradict each other.
     #[error("{0}")]
     Advertise(String),
+    /// `--discovery-srv` names no cluster.
+    #[error("error setting up initial cluster")]
+    Srv(#[from] SrvError),
     /// This member has been part of the cluster with data that is gone.
     #[error("member {0:x} has already been bootstrapped")]
     AlreadyBootstrapped(u64),

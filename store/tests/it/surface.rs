@@ -1,12 +1,14 @@
 //! Flags of etcd that change how members find and trust each other: certificates that they make
-//! themselves, names that they must have, and a meeting place.
+//! themselves, names that they must have, a meeting place, and a domain that names them.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use base::{OnError, Tasks};
 use store::config::Config;
 use store::server::{Handle, Store};
+use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{SOON, etcdctl, free_port};
@@ -173,6 +175,84 @@ async fn founding_members_meet_at_a_running_etcd() {
     assert_eq!(
         error,
         "failed to join discovery cluster: discovery: cluster is full"
+    );
+    members.end().await;
+}
+
+/// Answers questions for the SRV records of one service with 127.0.0.1 at each port, and says of any
+/// other name that there is none.
+async fn serve_dns(socket: UdpSocket, service: &str, ports: &[u16]) {
+    let service: Vec<u8> = service.split('.').fold(Vec::new(), |mut name, label| {
+        name.push(u8::try_from(label.len()).unwrap());
+        name.extend(label.as_bytes());
+        name
+    });
+    loop {
+        let mut question = [0; 512];
+        let (length, from) = socket.recv_from(&mut question).await.unwrap();
+        let mut answer = question[..length].to_vec();
+        answer[2] = 0x84;
+        if answer[12..].starts_with(&service) {
+            answer[7] = u8::try_from(ports.len()).unwrap();
+            for port in ports {
+                answer.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 1, 0, 17, 0, 0, 0, 0]);
+                answer.extend(port.to_be_bytes());
+                answer.extend(b"\x03127\x010\x010\x011\0");
+            }
+        } else {
+            answer[3] = 3;
+        }
+        socket.send_to(&answer, from).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn founding_members_are_the_records_of_a_domain() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server: SocketAddr = socket.local_addr().unwrap();
+    let [a, b, c] = [0; 3].map(|_| [free_port(), free_port()]);
+    let members = Members::new();
+    members.tasks.spawn_infallible("dns", async move {
+        serve_dns(socket, "_etcd-server-blue._tcp.a.test", &[a[0], b[0]]).await;
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let member = async |name: &str, ports: [u16; 2], more: &[&str]| {
+        let flags = flags(dir, name, "http", ports, more);
+        let mut config = Config::parse(&flags, []).unwrap();
+        config.discovery_srv.as_mut().unwrap().servers = vec![server];
+        let built = Store::build(config).await;
+        built.map_err(|error| base::report(&error).to_string())
+    };
+    let blue = ["--discovery-srv=a.test", "--discovery-srv-name=blue"];
+    let (first, second) = tokio::join!(member("a", a, &blue), member("b", b, &blue));
+    let handles = [members.run(first.unwrap()), members.run(second.unwrap())];
+    assert!(wait(&handles[0]).await && wait(&handles[1]).await);
+    let (ok, out, err) = etcdctl(&format!("127.0.0.1:{}", a[1]), &["member", "list"], "").await;
+    let mut names: Vec<&str> = out
+        .lines()
+        .filter_map(|line| line.split(", ").nth(2))
+        .collect();
+    names.sort_unstable();
+    assert!(ok && names == ["a", "b"], "{out}{err}");
+    let stranger = member("c", c, &blue).await.err().unwrap();
+    assert_eq!(
+        stranger,
+        "error setting up initial cluster: cannot find local etcd member \"c\" in SRV records"
+    );
+    let unknown = member("d", c, &["--discovery-srv=a.test"]).await;
+    let no_host = |service: &str| {
+        format!(
+            "error querying DNS SRV records for _{service} lookup _{service}._tcp.a.test on {server}: no such host"
+        )
+    };
+    assert_eq!(
+        unknown.err().unwrap(),
+        format!(
+            "error setting up initial cluster: {}; {}",
+            no_host("etcd-server-ssl"),
+            no_host("etcd-server")
+        )
     );
     members.end().await;
 }

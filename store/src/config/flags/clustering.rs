@@ -1,10 +1,7 @@
 //! Flags of the cluster that the member founds or joins.
 
-use super::Support::{self, Refuses, Warns, Yes};
+use super::Support::{Warns, Yes};
 use super::{CLUSTER, Flag, Kind, flag};
-
-const NO_DNS: Support =
-    Refuses("discovery by DNS is not supported; name the members by --initial-cluster");
 
 /// See the module.
 pub(super) const FLAGS: &[Flag] = &[
@@ -165,16 +162,16 @@ pub(super) const FLAGS: &[Flag] = &[
         "discovery-srv",
         Kind::Text,
         "",
-        NO_DNS,
-        "Discovery by DNS: domain.",
+        Yes,
+        "Discovery by DNS: the domain, in full, whose SRV records _etcd-server-ssl._tcp and _etcd-server._tcp name the members.",
     ),
     flag(
         CLUSTER,
         "discovery-srv-name",
         Kind::Text,
         "",
-        NO_DNS,
-        "Discovery by DNS: suffix.",
+        Yes,
+        "Discovery by DNS: looks for _etcd-server-ssl-NAME and _etcd-server-NAME, to tell clusters of a domain apart.",
     ),
     flag(
         CLUSTER,
