@@ -36,8 +36,8 @@ fn error_of(status: &Status) -> Error<'_> {
 }
 
 /// A message.
-pub(super) fn message(json: Vec<u8>) -> Response {
-    good(Body::from(json))
+pub(super) fn message(body: Body) -> Response {
+    good(body)
 }
 
 /// The parts of a stream, each of them with its end of line.

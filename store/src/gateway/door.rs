@@ -91,7 +91,7 @@ impl Gateway {
         };
         match target.shape {
             Shape::Unary => match until(deadline, self.unary(call)).await {
-                Ok(json) => answer::message(json),
+                Ok(body) => answer::message(body),
                 Err(status) => answer::error(&status),
             },
             Shape::ServerStream => match until(deadline, first(call)).await {
@@ -113,10 +113,10 @@ impl Gateway {
         }
     }
 
-    async fn unary(&self, call: Call<'_>) -> Result<Vec<u8>, Status> {
+    async fn unary(&self, call: Call<'_>) -> Result<Body, Status> {
         let ((target, metadata), message) = first(call).await?;
         let reply = call::unary(&self.services, &target.rpc, metadata, message).await?;
-        json::to_json(&target.output, reply, Vec::new()).await
+        json::to_body(&target.output, reply).await
     }
 
     /// The head of the answer waits for the first message, as that decides about it.

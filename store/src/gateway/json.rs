@@ -3,6 +3,7 @@
 //! by its camel-case name, base64 by either alphabet, padded or not, an enum by its number; what the
 //! protocol files do not know is passed over.
 
+use axum::body::Body;
 use bytes::Bytes;
 use prost::Message;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use tonic::Status;
 
 use super::distinct::Distinct;
+use super::pieces::Pieces;
 use crate::limits;
 
 /// Reads one JSON value as a message of `kind`; its bytes on the wire.
@@ -37,6 +39,24 @@ fn parse(kind: MessageDescriptor, json: &[u8]) -> Result<Bytes, String> {
     }
 }
 
+/// A message of `kind` as JSON: a large one as the client takes it, so that it is never all there.
+pub(super) async fn to_body(kind: &MessageDescriptor, wire: Bytes) -> Result<Body, Status> {
+    if wire.len() < limits::GATEWAY_INLINE_BYTES {
+        return Ok(to_json(kind, wire, Vec::new()).await?.into());
+    }
+    let pieces = Pieces::new(kind.clone(), wire);
+    let stream = futures::stream::try_unfold(pieces, |mut pieces| async move {
+        let next = tokio::task::spawn_blocking(move || (pieces.next_piece(), pieces)).await?;
+        match next {
+            (None, _) => Ok(None),
+            (Some(Ok(piece)), pieces) => Ok(Some((Bytes::from(piece), pieces))),
+            // Whoever reads it finds that it breaks off.
+            (Some(Err(fault)), _) => Err(std::io::Error::other(fault)),
+        }
+    });
+    Ok(Body::from_stream(stream))
+}
+
 /// Appends a message of `kind` as JSON.
 pub(super) async fn to_json(
     kind: &MessageDescriptor,
@@ -51,7 +71,8 @@ pub(super) async fn to_json(
     printed.map_err(|error| Status::internal(format!("an answer cannot be put as JSON: {error}")))
 }
 
-fn print(kind: MessageDescriptor, wire: Bytes, out: &mut Vec<u8>) -> Result<(), String> {
+/// The same, at once.
+pub(super) fn print(kind: MessageDescriptor, wire: Bytes, out: &mut Vec<u8>) -> Result<(), String> {
     let options = SerializeOptions::new().use_proto_field_name(true);
     let message = DynamicMessage::decode(kind, wire).map_err(|error| error.to_string())?;
     let mut serializer = serde_json::Serializer::new(out);

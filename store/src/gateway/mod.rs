@@ -13,6 +13,7 @@ mod distinct;
 mod door;
 mod headers;
 mod json;
+mod pieces;
 mod routes;
 mod values;
 mod websocket;
