@@ -33,7 +33,10 @@ impl DataDir {
     /// Takes a folder again whose making was interrupted, with its note; none if `root` is not one, or
     /// has lost its mark. Nothing in it is checked: whoever takes it makes it anew, or knows
     /// how to go on.
-    pub fn resume_restore(root: &Path) -> Result<Option<(Self, Vec<u8>)>, DataDirError> {
+    pub fn resume_restore(
+        root: &Path,
+        wal_dir: Option<&Path>,
+    ) -> Result<Option<(Self, Vec<u8>)>, DataDirError> {
         let member = root.join("member");
         let mark = member.join(RESTORING);
         if !mark.exists() {
@@ -48,7 +51,7 @@ impl DataDir {
         };
         let dir = Self {
             root: root.into(),
-            log: member.join("log"),
+            log: wal_dir.map_or_else(|| member.join("log"), Path::to_path_buf),
             member,
             identity: None,
             _lock: lock,

@@ -2,6 +2,7 @@
 //! codes are etcdutl's; what it does not have says so.
 
 mod backup;
+mod completion;
 mod long;
 mod member;
 mod migrate;
@@ -60,6 +61,11 @@ enum Command {
     Backup(backup::Backup),
     /// Prints the version of etcdutl
     Version,
+    /// Generates a completion script for bash, zsh, fish or powershell
+    Completion {
+        #[arg(value_name = "bash|zsh|fish|powershell")]
+        shells: Vec<String>,
+    },
     /// Reads all of a member that is not running: is its log whole, and its state, and do they fit?
     /// (not in etcd's etcdutl)
     Verify(Place),
@@ -192,6 +198,9 @@ fn run(cli: Cli) -> Outcome {
             "etcdutl version: {ETCD_VERSION}\nAPI version: {}\n",
             ETCD_VERSION.rsplit_once('.').map_or("", |(api, _)| api)
         )),
+        Command::Completion { shells } => {
+            completion::run::<Cli>(&shells).map_err(|fault| (1, fault))
+        }
         Command::Verify(place) => {
             let found = verify::verify(&place.data_dir, place.wal_dir.as_deref(), patience);
             let found = found.map_err(failed)?;

@@ -1,5 +1,7 @@
 //! The flags of `migrate`, and its last words.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::super::migrate::{self, Moved, Options, Until};
@@ -19,6 +21,9 @@ pub(super) struct Migrate {
     /// End at this revision
     #[arg(long)]
     until_revision: Option<i64>,
+    /// Path to the WAL directory (use --data-dir if none given)
+    #[arg(long)]
+    wal_dir: Option<PathBuf>,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -34,7 +39,7 @@ pub(super) fn run(flags: Migrate) -> Outcome {
     let options = Options {
         from: flags.from,
         access: flags.access,
-        target: flags.member.options(None),
+        target: flags.member.options(flags.wal_dir),
         until,
     };
     let moved = long::run(async |told| migrate::migrate(&options, told).await)?;
@@ -55,9 +60,14 @@ fn words(options: &Options, moved: &Moved) -> String {
         ),
     };
     let target = &options.target;
+    let wal_dir = target
+        .wal_dir
+        .as_ref()
+        .map(|dir| format!(" --wal-dir {}", dir.display()));
+    let wal_dir = wal_dir.unwrap_or_default();
     format!(
         "equal: cluster {:x} up to revision {} (compacted at {}) has hash {} there and here, {} leases; {and}. {orphans}\
-         Next: keep clients from writing to the source, start `keelson store --name {} --data-dir {} --initial-cluster {}` \
+         Next: keep clients from writing to the source, start `keelson store --name {} --data-dir {}{wal_dir} --initial-cluster {}` \
          with the flags that the etcd had, point clients to it, and add further members with `etcdctl member add`.\n",
         moved.source_cluster_id,
         hash.hash_revision,

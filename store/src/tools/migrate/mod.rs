@@ -129,6 +129,12 @@ pub(crate) enum MigrateError {
     /// The copy cannot be hashed.
     #[error("hash the copy")]
     Hash(#[source] ReadError),
+    /// An earlier run had the log elsewhere.
+    #[error(
+        "this migration was begun with {}: give the same, or another --data-dir",
+        .0.as_ref().map_or("no --wal-dir".into(), |dir| format!("--wal-dir={}", dir.display()))
+    )]
+    OtherWalDir(Option<PathBuf>),
     /// A file cannot be removed.
     #[error("remove {}", .0.display())]
     Remove(PathBuf, #[source] std::io::Error),
@@ -197,7 +203,8 @@ async fn once(
     identity: &Identity,
 ) -> Result<Moved, MigrateError> {
     let cluster_id = source.position().await?.cluster_id;
-    let (mut work, begun) = folder::take(&options.target.data_dir, cluster_id)?;
+    let (data_dir, wal_dir) = (&options.target.data_dir, &options.target.wal_dir);
+    let (mut work, begun) = folder::take(data_dir, wal_dir.as_deref(), cluster_id)?;
     if let Begun::Anew = begun {
         let begin = begin(&mut work, source);
         tokio::select! { biased;

@@ -8,13 +8,25 @@ use clap::{ArgAction, Args};
 
 use crate::config::{TlsFiles, Url, parse_duration};
 
+/// Where systems keep the authorities that they trust, as Go's programs look for them.
+const SYSTEM_CACERTS: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// See the module.
 #[derive(Clone, Args)]
 pub(crate) struct Access {
-    /// Verify certificates of the source by this CA bundle. https endpoints need it, or
-    /// --insecure-skip-tls-verify: the system's authorities are not used.
+    /// Verify certificates of the source by this CA bundle (default: the system's)
     #[arg(long, env = "ETCDCTL_CACERT")]
     pub(super) cacert: Option<PathBuf>,
+    /// The system's CA bundle, where Go's programs look for it by the same variable
+    #[arg(long, env = "SSL_CERT_FILE", hide = true)]
+    pub(super) system_cacert: Option<PathBuf>,
     /// Identify to the source by this TLS certificate file
     #[arg(long, env = "ETCDCTL_CERT", requires = "key")]
     pub(super) cert: Option<PathBuf>,
@@ -77,11 +89,6 @@ impl Access {
                     "endpoint {text:?}: only http:// and https:// can be reached"
                 ));
             };
-            if url.is_tls() && self.cacert.is_none() && !self.insecure_skip_tls_verify {
-                return Err(format!(
-                    "endpoint {text:?} speaks TLS: give the authority that signed its certificate with --cacert"
-                ));
-            }
             addresses.push(Address {
                 host_port: url.address().to_owned(),
                 is_tls: url.is_tls(),
@@ -93,11 +100,21 @@ impl Access {
         }
     }
 
-    pub(super) fn tls_files(&self) -> TlsFiles {
+    /// The files of TLS, for these endpoints.
+    pub(super) fn tls_files(&self, addresses: &[Address]) -> TlsFiles {
+        let needs_any = addresses.iter().any(|address| address.is_tls);
+        let system = || match &self.system_cacert {
+            Some(path) => Some(path.clone()),
+            None => SYSTEM_CACERTS
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|path| path.exists()),
+        };
+        let system = || system().filter(|_| needs_any && !self.insecure_skip_tls_verify);
         TlsFiles {
             cert: self.cert.clone(),
             key: self.key.clone(),
-            trusted_ca: self.cacert.clone(),
+            trusted_ca: self.cacert.clone().or_else(system),
             is_self_made: self.insecure_skip_tls_verify,
             ..TlsFiles::default()
         }
@@ -128,6 +145,7 @@ mod tests {
     fn access() -> Access {
         Access {
             cacert: None,
+            system_cacert: None,
             cert: None,
             key: None,
             insecure_skip_tls_verify: false,
@@ -156,7 +174,7 @@ mod tests {
             shown(&plain, "127.0.0.1:1, http://h:2/,"),
             "127.0.0.1:1 h:2"
         );
-        assert!(shown(&plain, "https://h:1").contains("--cacert"));
+        assert_eq!(shown(&plain, "https://h:1"), "h:1+tls");
         assert!(shown(&plain, "").contains("no endpoint"));
         assert!(shown(&plain, "h").contains("host:port"));
         assert!(shown(&plain, "unix:///x").contains("only http"));
@@ -166,6 +184,24 @@ mod tests {
             shown(&tls, "h:1,http://h:2,https://h:3"),
             "h:1+tls h:2 h:3+tls"
         );
+    }
+
+    #[test]
+    fn the_systems_authorities_are_trusted_where_no_other_is_given() {
+        let mut access = access();
+        access.system_cacert = Some("system.pem".into());
+        let trusted = |access: &Access, endpoint: &str| {
+            let addresses = access.addresses(endpoint).unwrap();
+            access.tls_files(&addresses).trusted_ca
+        };
+        assert_eq!(trusted(&access, "http://h:1"), None);
+        let system = Some(PathBuf::from("system.pem"));
+        assert_eq!(trusted(&access, "https://h:1"), system);
+        access.cacert = Some("ca.pem".into());
+        assert_eq!(trusted(&access, "https://h:1"), Some("ca.pem".into()));
+        access.cacert = None;
+        access.insecure_skip_tls_verify = true;
+        assert_eq!(trusted(&access, "https://h:1"), None);
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Source {
     /// runtime.
     pub(crate) fn open(endpoints: &str, access: &Access) -> Result<Self, SourceError> {
         let addresses = access.addresses(endpoints).map_err(SourceError::Flags)?;
-        let tls = ClientTls::open(&access.tls_files(), &TlsPolicy::default());
+        let tls = ClientTls::open(&access.tls_files(&addresses), &TlsPolicy::default());
         let tls = Arc::new(tls.map_err(SourceError::Tls)?);
         let door = |Address { host_port, is_tls }: Address| {
             // The connector speaks TLS below the transport, which must not do so again.
