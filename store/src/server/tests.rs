@@ -4,6 +4,8 @@
 //! is there, every write was applied once, and neither the revision nor the compaction goes back. And it
 //! is told to end at any moment of its life, and ends in order.
 
+mod received;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;

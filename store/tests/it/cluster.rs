@@ -1,10 +1,14 @@
 //! Three members: any of them answers, one may go, all may go, another may come.
 
-use proto_etcd::etcdserverpb::RangeRequest;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
-use proto_etcd::etcdserverpb::{HashKvRequest, HashRequest, MoveLeaderRequest, PutRequest};
+use proto_etcd::etcdserverpb::{
+    HashKvRequest, HashRequest, MoveLeaderRequest, PutRequest, RangeRequest,
+};
 use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
 
 use super::harness::{Cluster, SOON, etcdctl};
 
@@ -218,4 +222,64 @@ async fn a_member_that_lost_its_folder_does_not_found_again() {
         error.to_string().contains("has already been bootstrapped"),
         "{error}"
     );
+}
+
+fn lazily(cluster: &Cluster, number: usize) -> KvClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", cluster.endpoint(number)));
+    KvClient::new(endpoint.unwrap().connect_lazy())
+}
+
+/// Whoever is asked, and whoever leads meanwhile or has gone. Without leader there is no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn linearizable_reads_never_go_back_in_revision() {
+    let mut cluster = Cluster::start(3).await;
+    let members = [0, 1, 2].map(|number| lazily(&cluster, number));
+    let (seen, answers) = (AtomicI64::new(0), AtomicI64::new(0));
+    let read = async |first: usize| {
+        for number in first.. {
+            let before = seen.load(Ordering::SeqCst);
+            let request = RangeRequest {
+                key: "a".into(),
+                ..Default::default()
+            };
+            let answer = members[number % 3].clone().range(request).await;
+            let Ok(Some(header)) = answer.map(|answer| answer.into_inner().header) else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            assert!(header.revision >= before, "{header:?} after {before}");
+            seen.fetch_max(header.revision, Ordering::SeqCst);
+            answers.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let write = async {
+        for number in 0_usize.. {
+            let request = PutRequest {
+                key: "a".into(),
+                ..Default::default()
+            };
+            // Whether it succeeds is not the question.
+            let _ = members[number % 3].clone().put(request).await;
+        }
+    };
+    let trouble = async {
+        for _ in 0..3 {
+            let leader = cluster.leader().await;
+            let target_id = cluster.handle((leader + 1) % 3).status().member_id;
+            let mut client = MaintenanceClient::new(cluster.channel(leader).await);
+            let request = MoveLeaderRequest { target_id };
+            client.move_leader(request).await.unwrap();
+        }
+        let leader = cluster.leader().await;
+        cluster.stop(leader).await;
+        cluster.put((leader + 1) % 3, "b", "1").await;
+        cluster.restart(leader).await;
+    };
+    tokio::select! {
+        () = trouble => {}
+        () = write => {}
+        _ = futures::future::join3(read(0), read(1), read(2)) => {}
+    }
+    let (seen, answers) = (seen.into_inner(), answers.into_inner());
+    assert!(seen > 20 && answers > 100, "{answers} up to {seen}");
 }
