@@ -197,6 +197,9 @@ impl Engine for TableEngine {
         let total_bytes = rows
             .map(|(key, value)| (key.len() + value.len()) as u64)
             .sum();
-        Ok(Sizes { total_bytes })
+        Ok(Sizes {
+            total_bytes,
+            memory_bytes: total_bytes,
+        })
     }
 }
