@@ -262,8 +262,19 @@ async fn linearizable_reads_never_go_back_in_revision() {
             let _ = members[number % 3].clone().put(request).await;
         }
     };
+    let answered = async || {
+        let before = answers.load(Ordering::SeqCst);
+        let come = testkit::poll(SOON, "answers", async || {
+            match answers.load(Ordering::SeqCst) - before {
+                30.. => Ok(()),
+                few => Err(format!("{few} answers")),
+            }
+        });
+        come.await.unwrap();
+    };
     let trouble = async {
         for _ in 0..3 {
+            answered().await;
             let leader = cluster.leader().await;
             let target_id = cluster.handle((leader + 1) % 3).status().member_id;
             let mut client = MaintenanceClient::new(cluster.channel(leader).await);
@@ -272,14 +283,15 @@ async fn linearizable_reads_never_go_back_in_revision() {
         }
         let leader = cluster.leader().await;
         cluster.stop(leader).await;
-        cluster.put((leader + 1) % 3, "b", "1").await;
+        answered().await;
         cluster.restart(leader).await;
+        answered().await;
     };
     tokio::select! {
         () = trouble => {}
         () = write => {}
         _ = futures::future::join3(read(0), read(1), read(2)) => {}
     }
-    let (seen, answers) = (seen.into_inner(), answers.into_inner());
-    assert!(seen > 20 && answers > 100, "{answers} up to {seen}");
+    let seen = seen.into_inner();
+    assert!(seen > 1, "nothing was written");
 }

@@ -61,6 +61,6 @@ async fn who_pings_too_often_is_cut_off() {
             .await
             .unwrap();
         let expected = "[0, 0, 0, 0, 0, 0, 0, 11] too_many_pings".to_owned();
-        assert_eq!(told, (3, expected), "{name}");
+        assert_eq!(told, (4, expected), "{name}");
     }
 }

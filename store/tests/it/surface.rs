@@ -212,8 +212,11 @@ async fn founding_members_are_the_records_of_a_domain() {
     let server: SocketAddr = socket.local_addr().unwrap();
     let [a, b, c] = [0; 3].map(|_| [free_port(), free_port()]);
     let members = Members::new();
+    let stop = members.tasks.stop().clone();
     members.tasks.spawn_infallible("dns", async move {
-        serve_dns(socket, "_etcd-server-blue._tcp.a.test", &[a[0], b[0]]).await;
+        let ports = [a[0], b[0]];
+        let serve = serve_dns(socket, "_etcd-server-blue._tcp.a.test", &ports);
+        stop.run_until_cancelled(serve).await;
     });
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

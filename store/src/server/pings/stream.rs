@@ -1,5 +1,5 @@
-//! A connection that is read along. When its client has pinged too often it gets grpc-go's last word,
-//! between two frames, and the connection ends: once the client has gone, or after a moment, because a
+//! A connection that is read along. When its client has pinged too often it gets the answer to its last
+//! ping and then grpc-go's last word, between two frames, and the connection ends: once the client has gone, or after a moment, because a
 //! socket that is closed with something unread takes the last word back.
 
 use std::io::{self, IoSlice};
@@ -83,12 +83,16 @@ impl<S> Policed<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Policed<S> {
-    /// Says the last word, where that is due and no frame is half sent. True once nothing may follow.
+    /// Whether the last word may be said: no frame is half sent, and no ping waits for its answer.
+    fn has_place(&self) -> bool {
+        self.sent.open_bytes() == 0 && self.strikes.has_answered()
+    }
+
+    /// Says the last word, where that is due and has a place. True once nothing may follow.
     fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
-        while let End::Saying(rest) = &mut self.end {
-            if self.sent.open_bytes() > 0 {
-                return false;
-            }
+        while self.has_place()
+            && let End::Saying(rest) = &mut self.end
+        {
             match Pin::new(&mut self.inner).poll_write(cx, rest) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(count)) if count > 0 && count < rest.len() => {
@@ -152,10 +156,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Policed<S> {
             return Poll::Ready(Ok(buf.len()));
         }
         let most = match (&self.end, self.sent.open_bytes()) {
-            (End::No, _) => buf.len(),
-            (_, 0) => return Poll::Pending,
+            (End::Saying(_), 0) if self.has_place() => return Poll::Pending,
             // No further than to where the last word has its place.
-            (_, open) => open.min(buf.len()),
+            (End::Saying(_), open) if open > 0 => open.min(buf.len()),
+            _ => buf.len(),
         };
         let count = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..most]))?;
         self.was_sent(&buf[..count]);
@@ -222,23 +226,31 @@ mod tests {
             let ping = frame(head(Head::PING), &[1; 8]);
             client.write_all(&ping).await.unwrap();
         }
-        // Half a frame is out when the fourth ping is seen.
         let mut heard = vec![0; PREFACE.len() + 3 * 17];
         server.read_exact(&mut heard).await.unwrap();
-        let data = frame(head(Head::DATA), b"whole");
-        server.write_all(&data[..6]).await.unwrap();
+        let answer = Head {
+            flags: Head::ACK,
+            ..head(Head::PING)
+        };
+        let answer = frame(answer, &[1; 8]);
+        let answers = answer.repeat(3);
+        server.write_all(&answers).await.unwrap();
+        // Half a frame is out when the fourth ping is seen.
+        let other = frame(head(8), b"whole");
+        server.write_all(&other[..6]).await.unwrap();
         let mut heard = vec![0; 17];
         server.read_exact(&mut heard).await.unwrap();
-        server.write_all(&data[6..]).await.unwrap();
+        server.write_all(&other[6..]).await.unwrap();
+        server.write_all(&answer).await.unwrap();
         // Nothing of this gets out.
-        server.write_all(&data).await.unwrap();
+        server.write_all(&other).await.unwrap();
         let mut got = Vec::new();
         client.read_to_end(&mut got).await.unwrap();
         client.write_all(&[7; 100]).await.unwrap();
         drop(client);
         assert_eq!(server.read(&mut heard).await.unwrap(), 0);
         let last = b"\0\0\x16\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_pings";
-        assert_eq!(got, [&data[..], last].concat());
+        assert_eq!(got, [&answers[..], &other, &answer, last].concat());
     }
 
     #[tokio::test]

@@ -23,6 +23,8 @@ pub(super) struct Strikes {
     last_ping: Option<Instant>,
     count: u32,
     is_forgiven: bool,
+    /// Pings that were not answered yet.
+    waiting: usize,
 }
 
 impl Strikes {
@@ -35,12 +37,18 @@ impl Strikes {
             last_ping: None,
             count: 0,
             is_forgiven: false,
+            waiting: 0,
         }
     }
 
     /// The last stream that the client began.
     pub(super) fn last_stream(&self) -> u32 {
         self.last_stream
+    }
+
+    /// Whether every ping has its answer.
+    pub(super) fn has_answered(&self) -> bool {
+        self.waiting == 0
     }
 
     /// A frame of the client. True if that was one ping too many.
@@ -67,9 +75,13 @@ impl Strikes {
         if is_end || head.kind == Head::RST_STREAM {
             self.open.remove(&head.stream);
         }
+        if head.kind == Head::PING && head.flags & Head::ACK != 0 {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
     }
 
     fn ping(&mut self, now: Instant) -> bool {
+        self.waiting += 1;
         let last = self.last_ping.replace(now);
         if std::mem::take(&mut self.is_forgiven) {
             self.count = 0;
