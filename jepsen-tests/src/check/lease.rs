@@ -18,6 +18,9 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// from the last fault, the second one is etcd's bound, and the rest is for a slow machine.
 const LATE_NS: i64 = 2 * SECOND_NS + 5 * SECOND_NS;
 
+/// Where very many leases end at once, each waits for those before it: five hundred a second.
+const LATE_EACH_NS: i64 = SECOND_NS / 500;
+
 /// Every broken promise.
 pub(super) fn check(events: &[Event], ops: &[Op<'_>]) -> Result<Findings, Error> {
     let mut found = Findings::default();
@@ -40,12 +43,37 @@ pub(super) fn check(events: &[Event], ops: &[Op<'_>]) -> Result<Findings, Error>
         .filter(|event| is_fault(event))
         .filter_map(|event| event.time_ns)
         .collect();
+    check_left(ops, &mut found);
+    let late_ns = LATE_NS.saturating_add(flooded(ops).saturating_mul(LATE_EACH_NS));
     for (id, lease) in &leases {
         check_early(*id, lease, &seen, &mut found);
-        check_late(*id, lease, &seen, (&faults, end_ns), &mut found);
+        check_late(*id, lease, &seen, (&faults, end_ns, late_ns), &mut found);
         check_together(*id, lease, &log, &mut found);
     }
     Ok(found)
+}
+
+/// Leases that nothing hangs on: `:flood ttl` is answered by `[count ttl]`.
+fn flooded(ops: &[Op<'_>]) -> i64 {
+    let floods = ops
+        .iter()
+        .filter(|op| op.f() == "flood" && op.kind == Kind::Ok);
+    floods
+        .filter_map(|op| op.value().elements()?.first()?.int())
+        .sum()
+}
+
+/// At the end, when all have had their time, `:left` is answered by how many there still are.
+fn check_left(ops: &[Op<'_>], found: &mut Findings) {
+    for op in ops
+        .iter()
+        .filter(|op| op.f() == "left" && op.kind == Kind::Ok)
+    {
+        if op.value().int() != Some(0) {
+            let what = format!("{} leases were still there after their time", op.value());
+            found.add("lease-late", || Finding::new("lease-late", what, &[op]));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -91,7 +119,7 @@ fn leases<'a>(ops: &'a [Op<'a>]) -> Result<BTreeMap<i64, Lease<'a>>, Error> {
                 lease.is_unknown |= op.kind != Kind::Fail;
             }
             ("grant", ..) if !is_ok => {}
-            ("log", ..) => {}
+            ("log" | "flood" | "left", ..) => {}
             ("grant" | "keepalive", ..) => return Err(Error::shape(op, "[lease ttl]")),
             _ => return Err(Error::shape(op, "[lease key] or [lease key revision]")),
         }
@@ -176,7 +204,7 @@ fn check_late(
     id: i64,
     lease: &Lease<'_>,
     seen: &Gone,
-    (faults, end_ns): (&[i64], i64),
+    (faults, end_ns, late_ns): (&[i64], i64, i64),
     found: &mut Findings,
 ) {
     let Some(renewal) = lease.renewals.iter().max_by_key(|op| completed_ns(op)) else {
@@ -194,11 +222,11 @@ fn check_late(
             .max(completed_ns(attached))
             .max(last_fault.unwrap_or(0));
         let time_ns = lease.ttl.saturating_mul(SECOND_NS);
-        let late = gone.saturating_sub(from.saturating_add(time_ns).saturating_add(LATE_NS));
+        let late = gone.saturating_sub(from.saturating_add(time_ns).saturating_add(late_ns));
         if late > 0 {
             let what = format!(
                 "{key} of lease {id} was still there {} s after its time",
-                (late + LATE_NS) / SECOND_NS
+                (late + late_ns) / SECOND_NS
             );
             found.add("lease-late", || {
                 Finding::new("lease-late", what, &[renewal, attached])

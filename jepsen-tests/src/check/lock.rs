@@ -39,7 +39,7 @@ fn parts(value: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Each write is based on the one before, and its lock was the first in line.
-fn check_chain(log: &Log, found: &mut Findings) {
+pub(super) fn check_chain(log: &Log, found: &mut Findings) {
     let mut state = State::before(log);
     let mut last: BTreeMap<&str, &str> = BTreeMap::new();
     for entry in &log.entries {
@@ -63,7 +63,7 @@ fn check_chain(log: &Log, found: &mut Findings) {
 }
 
 /// Why the lock's key is not the first in line of its lock.
-fn not_owner(state: &State<'_>, key: &str) -> Option<String> {
+pub(super) fn not_owner(state: &State<'_>, key: &str) -> Option<String> {
     let lock = key.rsplit_once('/').map_or(key, |(lock, _)| lock);
     let is_waiting = |entry: &&&Entry| {
         entry.value.is_some() && entry.key.rsplit_once('/').is_some_and(|(of, _)| of == lock)
@@ -83,7 +83,7 @@ fn not_owner(state: &State<'_>, key: &str) -> Option<String> {
     }
 }
 
-fn check_write(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
+pub(super) fn check_write(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
     let Some([Value::Text(resource), Value::Int(value), rest @ ..]) = op.value().elements() else {
         return Err(Error::shape(
             op,

@@ -1,27 +1,37 @@
 //! Judges a history, from what its clients were told alone. Each checker looks for one kind of
 //! broken promise, and names the operations that show it.
 
+mod auth;
+mod availability;
+mod election;
 mod finding;
 mod intern;
 mod lease;
 mod linear;
 mod lock;
 mod log;
+mod loss;
+mod overload;
 mod puts;
+mod quota;
 mod register;
+mod restore;
 mod serializable;
 mod set;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod txn;
 mod watch;
 mod workload;
 
 use thiserror::Error;
 
+pub(crate) use availability::{SERVED, availability};
 pub use finding::{Edge, Finding, Findings, Shown, Verdict};
 pub(crate) use log::Entry;
 pub(crate) use puts::{Pauses, pauses};
+pub(crate) use quota::SPACE_EXCEEDED;
 pub use txn::Model;
 pub use workload::Workload;
 
@@ -33,7 +43,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Pairs(#[from] history::PairError),
     #[error(
-        "nothing tells what this history is about: name it with --workload append|wr|register|versioned-register|set|watch|lease|serializable|lock|puts"
+        "nothing tells what this history is about: name it with --workload append|wr|register|versioned-register|set|watch|watch-starved|watch-future|lease|lease-mass|serializable|lock|election|auth|quota|restore|quorum-loss|overload|tls|puts"
     )]
     Ambiguous,
     #[error("line {line}: there is no checker for the operation :{f}")]
@@ -157,10 +167,19 @@ fn judge_into(events: &[Event], judgement: &mut Judgement) -> Result<(), Error> 
         Workload::VersionedRegister => register::check(&ops, register::Versions::Told)?,
         Workload::Set => set::check(&ops)?.verdict(),
         Workload::Puts => puts::check(events, &ops)?.verdict(),
-        Workload::Watch => watch::check(events, &ops)?.verdict(),
-        Workload::Lease => lease::check(events, &ops)?.verdict(),
+        Workload::Watch | Workload::WatchStarved | Workload::WatchFuture => {
+            watch::check(events, &ops)?.verdict()
+        }
+        Workload::Lease | Workload::LeaseMass => lease::check(events, &ops)?.verdict(),
         Workload::Serializable => serializable::check(&ops)?.verdict(),
         Workload::Lock => lock::check(&ops)?.verdict(),
+        Workload::Election => election::check(events, &ops)?.verdict(),
+        Workload::Auth => auth::check(&ops)?.verdict(),
+        Workload::Quota => quota::check(&ops)?.verdict(),
+        Workload::Restore => restore::check(&ops)?.verdict(),
+        Workload::QuorumLoss => loss::check(&ops)?.verdict(),
+        Workload::Overload => overload::check(&ops)?.verdict(),
+        Workload::Tls => tls::check(events, &ops)?.verdict(),
     };
     Ok(())
 }

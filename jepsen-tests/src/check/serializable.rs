@@ -46,32 +46,35 @@ pub(super) fn check(ops: &[Op<'_>]) -> Result<Findings, Error> {
     Ok(found)
 }
 
-struct Read<'a> {
-    op: &'a Op<'a>,
-    at: i64,
+/// A read of all keys.
+pub(super) struct Read<'a> {
+    pub(super) op: &'a Op<'a>,
+    pub(super) at: i64,
     /// Values with their revisions.
-    keys: BTreeMap<&'a str, (&'a str, i64)>,
+    pub(super) keys: BTreeMap<&'a str, (&'a str, i64)>,
 }
 
-fn parse<'a>(op: &'a Op<'a>) -> Result<Read<'a>, Error> {
+pub(super) fn parse<'a>(op: &'a Op<'a>) -> Result<Read<'a>, Error> {
     let read = || {
-        let (at, keys) = op.value().pair()?;
-        let keys = keys.elements()?.iter().map(|key| match key.elements()? {
-            [Value::Text(key), Value::Text(value), Value::Int(at)] => {
-                Some((key.as_str(), (value.as_str(), *at)))
-            }
-            _ => None,
-        });
-        Some(Read {
-            op,
-            at: at.int()?,
-            keys: keys.collect::<Option<_>>()?,
-        })
+        let (at, all) = op.value().pair()?;
+        let (at, keys) = (at.int()?, keys(all)?);
+        Some(Read { op, at, keys })
     };
     read().ok_or_else(|| Error::shape(op, "[revision [[key value revision] …]]"))
 }
 
-fn check_assign(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
+/// `[[key value revision] …]`.
+pub(super) fn keys(value: &Value) -> Option<BTreeMap<&str, (&str, i64)>> {
+    let keys = value.elements()?.iter().map(|key| match key.elements()? {
+        [Value::Text(key), Value::Text(value), Value::Int(at)] => {
+            Some((key.as_str(), (value.as_str(), *at)))
+        }
+        _ => None,
+    });
+    keys.collect()
+}
+
+pub(super) fn check_assign(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Error> {
     let Some([Value::Text(key), Value::Text(value), rest @ ..]) = op.value().elements() else {
         return Err(Error::shape(op, "[key value] or [key value revision]"));
     };
@@ -100,7 +103,8 @@ fn check_assign(log: &Log, op: &Op<'_>, found: &mut Findings) -> Result<(), Erro
     Ok(())
 }
 
-fn difference(read: &Read<'_>, state: &State<'_>, log: &Log) -> Option<String> {
+/// How a read differs from the state at its revision.
+pub(super) fn difference(read: &Read<'_>, state: &State<'_>, log: &Log) -> Option<String> {
     for (key, (value, at)) in &read.keys {
         let wanted = state.keys.get(key);
         let is_same = match wanted {

@@ -4,7 +4,8 @@
 //!
 //! `:change [[key value] …]` is answered by `[[[key value] …] revision]`, where `nil` deletes. A
 //! watcher `watcher…` notes `:open [url from]`, `:batch [revision [change …]]`, `:progress
-//! revision` and `:compacted revision`.
+//! revision` and `:compacted revision`. One that is named `watcher-ahead…` asked for what was yet to
+//! come, and left before the end: what it was told is whole as far as it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,9 @@ use super::log::{self, Entry, Log, State};
 use super::{Error, Finding, Findings};
 use crate::edn::Value;
 use crate::history::{Event, Kind, Op};
+
+/// What the names of those begin with who asked ahead.
+const AHEAD: &str = "watcher-ahead";
 
 /// Every broken promise.
 pub(super) fn check(events: &[Event], ops: &[Op<'_>]) -> Result<Findings, Error> {
@@ -128,6 +132,8 @@ struct Watched<'a> {
     from: i64,
     /// What it was told, from this revision on without a gap.
     whole_from: Option<i64>,
+    /// Up to this one.
+    whole_to: i64,
     told: Vec<Entry>,
 }
 
@@ -142,6 +148,7 @@ fn check_watcher(
         at: i64::MIN,
         from: i64::MIN,
         whole_from: None,
+        whole_to: i64::MAX,
         told: Vec::new(),
     };
     for event in notes {
@@ -160,6 +167,10 @@ fn check_watcher(
             "compacted" => watched.whole_from = event.value.int(),
             _ => {}
         }
+    }
+    if name.starts_with(AHEAD) {
+        let last = watched.told.iter().map(|entry| entry.revision).max();
+        watched.whole_to = last.unwrap_or(i64::MIN);
     }
     watched.compare(log, found);
     Ok(())
@@ -217,7 +228,7 @@ impl Watched<'_> {
             state.forward(entry.revision - 1);
             let before = state.keys.get(entry.key.as_str()).copied();
             let Some(seen) = told.remove(&(entry.revision, entry.key.as_str())) else {
-                if entry.revision >= whole_from {
+                if (whole_from..=self.whole_to).contains(&entry.revision) {
                     self.add(
                         found,
                         "watch-lost",

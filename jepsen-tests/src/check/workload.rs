@@ -30,6 +30,26 @@ pub enum Workload {
     Serializable,
     /// Writes under locks that may have ended, and the applied log.
     Lock,
+    /// As `watch`, with watchers that stop reading now and then.
+    WatchStarved,
+    /// As `watch`, with watchers that ask for what is yet to come.
+    WatchFuture,
+    /// As `lease`, with very many others that nothing hangs on.
+    LeaseMass,
+    /// Candidates, what they write as leaders, observers of them, and the applied log.
+    Election,
+    /// Writes of users whose rights come and go, and the applied log.
+    Auth,
+    /// Writes until the database is full, and who makes room, and the applied log.
+    Quota,
+    /// As `serializable`, with snapshots saved meanwhile, and what they are restored to.
+    Restore,
+    /// As `serializable`, until a majority is lost for ever and the survivor goes on alone.
+    QuorumLoss,
+    /// More writes than members can do, and the applied log.
+    Overload,
+    /// Connections with good and bad certificates.
+    Tls,
     /// Unique keys put once, a watcher of them, and a last read: what our scenarios record.
     Puts,
 }
@@ -47,8 +67,31 @@ impl Workload {
             Self::Lease => "lease",
             Self::Serializable => "serializable",
             Self::Lock => "lock",
+            Self::WatchStarved => "watch-starved",
+            Self::WatchFuture => "watch-future",
+            Self::LeaseMass => "lease-mass",
+            Self::Election => "election",
+            Self::Auth => "auth",
+            Self::Quota => "quota",
+            Self::Restore => "restore",
+            Self::QuorumLoss => "quorum-loss",
+            Self::Overload => "overload",
+            Self::Tls => "tls",
             Self::Puts => "puts",
         }
+    }
+
+    /// Whether it changes the cluster as a whole, which must be ours then.
+    pub(crate) fn needs_control(self) -> bool {
+        matches!(
+            self,
+            Self::Auth
+                | Self::Quota
+                | Self::Restore
+                | Self::QuorumLoss
+                | Self::Overload
+                | Self::Tls
+        )
     }
 }
 
@@ -59,6 +102,12 @@ pub(super) fn infer(ops: &[Op<'_>]) -> Result<Workload, Error> {
     for op in ops {
         if let Some(workload) = of(op)? {
             shown.entry(workload).or_insert(op.invoked.line);
+        }
+    }
+    // What these do besides says what they are.
+    for whole in [Workload::Restore, Workload::QuorumLoss, Workload::Overload] {
+        if shown.contains_key(&whole) {
+            shown.remove(&Workload::Serializable);
         }
     }
     let mut all = shown.into_iter();
@@ -87,12 +136,22 @@ fn of(op: &Op<'_>) -> Result<Option<Workload>, Error> {
         "write" | "cas" => Ok(Some(Workload::Register)),
         "put" => Ok(Some(Workload::Puts)),
         "change" => Ok(Some(Workload::Watch)),
-        "grant" | "attach" | "keepalive" => Ok(Some(Workload::Lease)),
+        "grant" | "attach" | "keepalive" | "flood" | "left" => Ok(Some(Workload::Lease)),
         "assign" | "read-at" => Ok(Some(Workload::Serializable)),
-        "acquire" | "fenced-write" | "release" => Ok(Some(Workload::Lock)),
+        "acquire" | "release" => Ok(Some(Workload::Lock)),
+        "campaign" | "leader" | "proclaim" | "resign" => Ok(Some(Workload::Election)),
+        "hire" | "permit" | "forbid" | "drop" | "use" | "look" | "login" => {
+            Ok(Some(Workload::Auth))
+        }
+        "fill" | "delete" | "relieve" => Ok(Some(Workload::Quota)),
+        "dial" | "old" => Ok(Some(Workload::Tls)),
+        "restored" => Ok(Some(Workload::Restore)),
+        "forced" => Ok(Some(Workload::QuorumLoss)),
+        "read-all" => Ok(Some(Workload::Overload)),
         // A read is of a register or of a set: the other operations tell. Of `react` and
-        // `read-final` too, which only go with puts, and of `log`.
-        "read" | "react" | "read-final" | "log" => Ok(None),
+        // `read-final` too, which only go with puts, of `log`, and of writes under a lock or as a
+        // leader.
+        "read" | "react" | "read-final" | "log" | "fenced-write" => Ok(None),
         "txn" if op.kind != Kind::Ok => Ok(None),
         f => Err(Error::UnknownOperation {
             line: op.invoked.line,

@@ -11,7 +11,7 @@ use crate::scenarios::{self, FORTY, How};
 pub(super) fn list() -> ExitCode {
     for (number, entry) in FORTY.iter().enumerate() {
         let number = number + 1;
-        let runs = match (&entry.how, why_not()) {
+        let runs = match (&entry.how, why_not().or_else(|| entry.lacks())) {
             (How::NotYet(lacks), _) => format!("not yet: it needs {lacks}"),
             (How::Run(..), None) => format!("needs {}: runs here", entry.needs()),
             (How::Run(..), Some(why)) => format!("needs {}: not here, {why}", entry.needs()),

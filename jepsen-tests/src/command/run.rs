@@ -134,6 +134,13 @@ pub(crate) fn text(outcome: &Outcome) -> String {
     for (name, count) in &outcome.injected {
         let _ = writeln!(text, "{count:>5} times {name}");
     }
+    if let Some((pause_ms, judged_ms)) = outcome.pause_ms {
+        let _ = writeln!(
+            text,
+            "{pause_ms:>5} ms at most nobody was served though a majority was there, in {} s",
+            judged_ms / 1_000
+        );
+    }
     text.push_str(&show::text(&outcome.judgement));
     text
 }

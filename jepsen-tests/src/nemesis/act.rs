@@ -6,12 +6,15 @@ use anyhow::{Context, Result, anyhow};
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto_etcd::etcdserverpb::{CompactionRequest, DefragmentRequest};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::files;
-use super::plan::{Cut, Fault, What, Who};
-use crate::target::{Cluster, Rules, Target};
+use super::cpu::Group;
+use super::membership::{self, As};
+use super::plan::{Cut, Fault, Jump, What, Who};
+use super::{certificates, files, lag};
+use crate::target::{Cluster, Rules, Target, Validity};
 use crate::wire::{Dial, range, revision};
 
 /// Looks at a member that was restarted, before the next one goes down.
@@ -23,15 +26,27 @@ const ADMIN_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Done {
     /// To whom, for people.
     pub(super) told: String,
-    undo: Undo,
+    pub(super) undo: Undo,
 }
 
-enum Undo {
+pub(super) enum Undo {
     Nothing,
     Start(Vec<usize>),
     Resume(Vec<usize>),
     Heal,
     Hurry,
+    Rejoin(Vec<usize>, As),
+    TrueTime(Vec<usize>),
+    /// Dropped, it sets its member free.
+    Free {
+        _group: Group,
+    },
+    /// Members get a good certificate again.
+    Renew,
+    /// Dropped, they are closed.
+    HangUp {
+        _stalled: Vec<TcpStream>,
+    },
 }
 
 /// Does it. An error means that nothing was done.
@@ -92,8 +107,48 @@ async fn break_cluster(cluster: &Cluster, what: &What) -> Result<Done> {
             let data = cluster.members()[*member].data.clone();
             harm(cluster, *member, || files::flip(&data, *chance))
         }
+        What::Replace { who, via, by } => {
+            let (told, members) = resolve(cluster, who).await?;
+            let out = membership::shrink(cluster, &members, *via).await?;
+            let by = *by;
+            let told = format!("{told} {}, then back as {by:?}", names(cluster, &out));
+            let undo = Undo::Rejoin(out, by);
+            Ok(Done { told, undo })
+        }
+        What::Lag(one) => {
+            let ahead = lag::cut_off(cluster, *one).await?;
+            let told = format!("{} behind by {ahead} entries", names(cluster, &[*one]));
+            let undo = Undo::Heal;
+            Ok(Done { told, undo })
+        }
+        What::SnapshotCrash(one, victim, after) => {
+            let killed = lag::crash(cluster, *one, *victim, *after).await?;
+            done(cluster, format!("{victim:?}"), killed, Undo::Start)
+        }
+        What::Clock(who, jump) => {
+            let (told, members) = resolve(cluster, who).await?;
+            set_clocks(cluster, &members, jump.ms())?;
+            let told = format!("{told} {}: {jump:?}", names(cluster, &members));
+            let undo = Undo::TrueTime(members);
+            Ok(Done { told, undo })
+        }
+        What::Cpu(one, share_ms) => {
+            let member = &cluster.members()[*one];
+            let group = Group::of(member, *share_ms)?;
+            let told = format!("{} {share_ms} %", member.name);
+            let undo = Undo::Free { _group: group };
+            Ok(Done { told, undo })
+        }
+        What::Certificates(what) => certificates::begin(cluster, *what).await,
         What::Compact { .. } | What::Defrag(_) => Err(anyhow!("needs no control of processes")),
     }
+}
+
+fn set_clocks(cluster: &Cluster, members: &[usize], ms: i64) -> Result<()> {
+    for at in members {
+        cluster.set_clock(*at, ms.saturating_mul(1_000_000))?;
+    }
+    Ok(())
 }
 
 fn done(
@@ -186,21 +241,34 @@ async fn partition(cluster: &Cluster, cut: &Cut) -> Result<Done> {
     })
 }
 
-/// Lets a flapping partition come and go until it is to end; every other fault just lasts.
-pub(super) async fn last(target: &Target, fault: &Fault, stop: &CancellationToken) {
+/// Lets a flapping partition or a strobing clock come and go until it is to end; every other fault
+/// just lasts.
+pub(super) async fn last(target: &Target, fault: &Fault, done: &Done, stop: &CancellationToken) {
     let until = tokio::time::Instant::now() + fault.lasts;
     let pause = async {
-        let (Some(cluster), What::Partition(Cut::Flapping(order, first, each))) =
-            (&target.cluster, &fault.what)
-        else {
+        let Some(cluster) = &target.cluster else {
             return tokio::time::sleep_until(until).await;
         };
-        let (one, other) = order.split_at((*first).min(order.len()));
-        while tokio::time::Instant::now() < until {
-            sleep(*each).await;
-            cluster.set_links(Rules::heal);
-            sleep(*each).await;
-            cluster.set_links(|rules| rules.cut(one, other));
+        match (&fault.what, &done.undo) {
+            (What::Partition(Cut::Flapping(order, first, each)), _) => {
+                let (one, other) = order.split_at((*first).min(order.len()));
+                while tokio::time::Instant::now() < until {
+                    sleep(*each).await;
+                    cluster.set_links(Rules::heal);
+                    sleep(*each).await;
+                    cluster.set_links(|rules| rules.cut(one, other));
+                }
+            }
+            (What::Clock(_, Jump::Strobe(ms, each)), Undo::TrueTime(members)) => {
+                let mut is_wrong = true;
+                while tokio::time::Instant::now() < until {
+                    sleep(*each).await;
+                    is_wrong = !is_wrong;
+                    // The file was there a moment ago.
+                    let _ = set_clocks(cluster, members, if is_wrong { *ms } else { 0 });
+                }
+            }
+            _ => tokio::time::sleep_until(until).await,
         }
     };
     tokio::select! { biased;
@@ -210,12 +278,16 @@ pub(super) async fn last(target: &Target, fault: &Fault, stop: &CancellationToke
 }
 
 /// Undoes it.
-pub(super) fn end(target: &Target, done: &Done) -> Result<()> {
+pub(super) async fn end(target: &Target, done: &Done) -> Result<()> {
     let Some(cluster) = &target.cluster else {
         return Ok(());
     };
     match &done.undo {
-        Undo::Nothing => {}
+        Undo::Nothing | Undo::Free { .. } | Undo::HangUp { .. } => {}
+        Undo::Renew => {
+            let pki = cluster.pki().context("members have no certificates")?;
+            pki.renew(Validity::Good)?;
+        }
         Undo::Heal => cluster.set_links(Rules::heal),
         Undo::Hurry => cluster.set_links(Rules::hurry),
         Undo::Start(members) => {
@@ -228,6 +300,8 @@ pub(super) fn end(target: &Target, done: &Done) -> Result<()> {
                 cluster.members()[*at].resume();
             }
         }
+        Undo::Rejoin(members, by) => membership::grow(cluster, members, *by).await?,
+        Undo::TrueTime(members) => set_clocks(cluster, members, 0)?,
     }
     Ok(())
 }

@@ -2,16 +2,24 @@
 //! from the seed; who leads is asked when it is done.
 
 mod act;
+mod certificates;
+mod cpu;
 mod files;
+mod lag;
+mod membership;
 mod plan;
 mod run;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use lag::{CATCH_UP_ENTRIES, SNAPSHOT_ENTRIES};
+pub(crate) use membership::{list_by as list_members, restore as restore_members};
 pub(crate) use run::{Injected, start};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::target;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -35,6 +43,18 @@ pub enum Nemesis {
     TornTail,
     /// SIGKILL to one member, and one bit of its files turned; then a start.
     BitFlip,
+    /// Members removed, the leader too, and new ones in their places, as learners or voters.
+    Membership,
+    /// A member cut off until only a snapshot brings it back.
+    Lag,
+    /// The same by its death; and while the snapshot may be on its way, another kill.
+    SnapshotCrash,
+    /// Wall clocks of members that jump, or to and fro.
+    Clock,
+    /// A member with a small part of a processor.
+    Cpu,
+    /// Certificates renewed, ended and revoked, and handshakes that never end.
+    Certificates,
 }
 
 impl Nemesis {
@@ -50,12 +70,32 @@ impl Nemesis {
             Self::Defrag => "defrag",
             Self::TornTail => "torn-tail",
             Self::BitFlip => "bit-flip",
+            Self::Membership => "membership",
+            Self::Lag => "lag",
+            Self::SnapshotCrash => "snapshot-crash",
+            Self::Clock => "clock",
+            Self::Cpu => "cpu",
+            Self::Certificates => "certificates",
         }
     }
 
     /// Whether it needs processes and links that are ours.
     pub(crate) fn needs_control(self) -> bool {
         !matches!(self, Self::Compact | Self::Defrag)
+    }
+
+    /// Whether members are to need snapshots: they keep few entries then.
+    pub(crate) fn needs_snapshots(self) -> bool {
+        matches!(self, Self::Lag | Self::SnapshotCrash)
+    }
+
+    /// What this machine lacks for it.
+    pub(crate) fn lacks(self) -> Option<&'static str> {
+        match self {
+            Self::Cpu => cpu::why_not(),
+            Self::Clock => target::why_no_clock(),
+            _ => None,
+        }
     }
 
     /// Whether a member may rightly refuse to go on after it.

@@ -7,12 +7,21 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::Nemesis;
+use super::certificates::Certificates;
+use super::lag::Victim;
+use super::membership::As;
+use crate::target::REVOCABLE;
 
 /// Between two faults of one nemesis.
 const REST_MS: std::ops::Range<u64> = 500..3_000;
 /// As long as a fault lasts: from less than an election to several.
 const LASTS_MS: std::ops::Range<u64> = 500..5_000;
 const DELAY_MS: std::ops::Range<u64> = 20..400;
+/// From the start of a member that needs a snapshot to the kill that is to meet it.
+const AFTER_START_MS: std::ops::Range<u64> = 50..1_500;
+const STROBE_MS: std::ops::Range<u64> = 5..200;
+/// Of each hundred milliseconds of a processor.
+const CPU_MS: std::ops::Range<u32> = 2..20;
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +49,26 @@ pub(super) enum What {
     Defrag(usize),
     TornTail(usize, u64),
     BitFlip(usize, u64),
+    /// These are removed, as the member `via` is asked to, and new ones take their places.
+    Replace {
+        who: Who,
+        via: usize,
+        by: As,
+    },
+    Lag(usize),
+    SnapshotCrash(usize, Victim, Duration),
+    Clock(Who, Jump),
+    Cpu(usize, u32),
+    Certificates(Certificates),
+}
+
+/// What a wall clock does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Jump {
+    /// Is wrong by so many milliseconds.
+    By(i64),
+    /// Is wrong and right again each so long.
+    Strobe(i64, Duration),
 }
 
 /// To whom; members by number.
@@ -65,11 +94,23 @@ pub(super) enum Cut {
     Flapping(Vec<usize>, usize, Duration),
 }
 
+impl Jump {
+    pub(super) fn ms(&self) -> i64 {
+        match self {
+            Self::By(ms) | Self::Strobe(ms, _) => *ms,
+        }
+    }
+}
+
 impl What {
     /// To whom, as far as chance says.
     pub(super) fn told(&self) -> String {
         match self {
-            Self::Kill(who) | Self::Pause(who) | Self::Delay(who, _) => match who {
+            Self::Kill(who)
+            | Self::Pause(who)
+            | Self::Delay(who, _)
+            | Self::Replace { who, .. }
+            | Self::Clock(who, _) => match who {
                 Who::Leader => "the leader".to_owned(),
                 Who::These(name, members) => format!("{name} {}", numbers(members)),
             },
@@ -88,8 +129,14 @@ impl What {
                 }
             },
             Self::Restart => "each member in turn".to_owned(),
+            Self::Certificates(what) => what.told(),
             Self::Compact { keeps, .. } => format!("all but {keeps} revisions"),
-            Self::Defrag(one) | Self::TornTail(one, _) | Self::BitFlip(one, _) => numbers(&[*one]),
+            Self::Defrag(one)
+            | Self::TornTail(one, _)
+            | Self::BitFlip(one, _)
+            | Self::Lag(one)
+            | Self::SnapshotCrash(one, ..)
+            | Self::Cpu(one, _) => numbers(&[*one]),
         }
     }
 }
@@ -131,8 +178,57 @@ pub(super) fn next(nemesis: Nemesis, members: usize, chance: &mut StdRng) -> Fau
             Nemesis::Defrag => What::Defrag(one),
             Nemesis::TornTail => What::TornTail(last, chance.random()),
             Nemesis::BitFlip => What::BitFlip(last, chance.random()),
+            Nemesis::Membership => replace(members, chance),
+            Nemesis::Lag => What::Lag(one),
+            Nemesis::SnapshotCrash => {
+                let victim = if chance.random() {
+                    Victim::Receiver
+                } else {
+                    Victim::Sender
+                };
+                What::SnapshotCrash(one, victim, ms(AFTER_START_MS, chance))
+            }
+            Nemesis::Clock => What::Clock(who(members, chance), jump(chance)),
+            Nemesis::Cpu => What::Cpu(one, chance.random_range(CPU_MS)),
+            Nemesis::Certificates => What::Certificates(match chance.random_range(0..4) {
+                0 => Certificates::Renew,
+                1 => Certificates::Expire,
+                2 => Certificates::Revoke(chance.random_range(0..REVOCABLE)),
+                _ => Certificates::Stall,
+            }),
         },
     }
+}
+
+/// A minority at most, of which one may be the leader.
+fn replace(members: usize, chance: &mut StdRng) -> What {
+    let all = shuffled(members, chance);
+    let minority = ((members - 1) / 2).max(1);
+    let count = chance.random_range(1..=minority);
+    let who = match chance.random_range(0..3) {
+        0 => Who::Leader,
+        _ if count > 1 => Who::These("a minority", all.into_iter().take(count).collect()),
+        _ => Who::These("one", all.into_iter().take(1).collect()),
+    };
+    What::Replace {
+        who,
+        via: chance.random_range(0..members),
+        by: if chance.random() {
+            As::Learner
+        } else {
+            As::Voter
+        },
+    }
+}
+
+/// From less than an election to a day, back or forth.
+fn jump(chance: &mut StdRng) -> Jump {
+    let most = [900, 10_000, 3_600_000, 86_400_000][chance.random_range(0..4)];
+    let by = chance.random_range(-most..=most);
+    if chance.random() {
+        return Jump::By(by);
+    }
+    Jump::Strobe(by, Duration::from_millis(chance.random_range(STROBE_MS)))
 }
 
 fn shuffled(members: usize, chance: &mut StdRng) -> Vec<usize> {

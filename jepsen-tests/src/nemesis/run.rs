@@ -87,8 +87,8 @@ impl One {
             let told = match act::begin(&self.target, &fault).await {
                 Ok(done) => {
                     *self.injected.lock().entry(name).or_default() += 1;
-                    act::last(&self.target, &fault, &self.stop).await;
-                    match act::end(&self.target, &done) {
+                    act::last(&self.target, &fault, &done, &self.stop).await;
+                    match act::end(&self.target, &done).await {
                         Ok(()) => done.told,
                         Err(error) => format!("{}, and could not undo it: {error:#}", done.told),
                     }

@@ -1,5 +1,7 @@
 //! Whether all members hold the same at the end, by their own hashes, and no alarm is raised.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use proto_etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto_etcd::etcdserverpb::{
@@ -8,13 +10,25 @@ use proto_etcd::etcdserverpb::{
 
 use super::add;
 use crate::check::Findings;
+use crate::nemesis;
+use crate::target::Target;
 use crate::wire::{Dial, revision};
 
 /// A member may be behind, or still be compacting.
 const SECONDS_MAX: u64 = 30;
 
 /// Adds what is wrong.
-pub(super) async fn check(urls: &[String], found: &mut Findings) {
+pub(super) async fn check(target: &Target, urls: &[String], found: &mut Findings) {
+    if target.cluster.is_some() {
+        let agreed = testkit::poll(SECONDS_MAX, "the same members", async || {
+            same_members(urls)
+                .await
+                .map_err(|error| format!("{error:#}"))
+        });
+        if let Err(error) = agreed.await {
+            add(found, "members-differ", format!("{error:#}"));
+        }
+    }
     let agreed = testkit::poll(SECONDS_MAX, "equal hashes", async || {
         equal(urls).await.map_err(|error| format!("{error:#}"))
     });
@@ -32,6 +46,29 @@ pub(super) async fn check(urls: &[String], found: &mut Findings) {
             );
         }
     }
+}
+
+/// Every member tells the same members, all of which vote.
+async fn same_members(urls: &[String]) -> Result<()> {
+    let mut first: Option<(&String, BTreeSet<(u64, String)>)> = None;
+    for url in urls {
+        let listed = nemesis::list_members(url).await?;
+        if let Some(learner) = listed.iter().find(|member| member.is_learner) {
+            bail!("at {url} {} is a learner", learner.name);
+        }
+        let members: BTreeSet<(u64, String)> = listed
+            .into_iter()
+            .map(|member| (member.id, member.name))
+            .collect();
+        match &first {
+            Some((other, theirs)) if *theirs != members => {
+                bail!("{url} has the members {members:?}, {other} has {theirs:?}")
+            }
+            Some(_) => {}
+            None => first = Some((url, members)),
+        }
+    }
+    Ok(())
 }
 
 async fn client(url: &str) -> Result<MaintenanceClient<tonic::transport::Channel>> {

@@ -2,6 +2,7 @@
 
 mod agree;
 mod folder;
+mod probe;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -16,14 +17,15 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use folder::{read as read_folder, write as write_folder};
 pub use spec::Spec;
 
-use crate::check::{self, Finding, Findings, Judgement, Options, Verdict};
+use crate::check::{self, Finding, Findings, Judgement, Options, Verdict, Workload};
 use crate::history::{Event, History};
-use crate::nemesis::{self, Injected};
-use crate::target::Target;
+use crate::nemesis::{self, Injected, Nemesis};
+use crate::target::{ClockLibrary, Pki, Target};
 use crate::workload;
 
 /// After the last fault the clients go on for so long, so that the history shows the recovery.
 const CALM: Duration = Duration::from_secs(2);
+const PROBES_END: Duration = Duration::from_secs(5);
 
 /// What came of a run.
 pub struct Outcome {
@@ -35,13 +37,27 @@ pub struct Outcome {
     pub injected: Injected,
     /// What the members said, by time.
     pub logs: String,
+    /// The longest time in milliseconds that nobody was served though a majority was there, and for
+    /// how long that was looked at; nothing where it was not.
+    pub pause_ms: Option<(i64, i64)>,
 }
 
 /// Runs it. `binary` is the one with our store. An error means that there is nothing to judge.
 pub async fn run(spec: &Spec, binary: PathBuf) -> Result<Outcome> {
     spec.check()?;
+    let clock = match spec.nemesis.contains(&Nemesis::Clock) {
+        true => Some(ClockLibrary::build()?),
+        false => None,
+    };
     let target = match spec.target.program(binary)? {
-        Some(program) => Target::start(program, spec.members).await?,
+        Some(mut program) => {
+            program.flags = spec.flags();
+            if spec.workload == Workload::Tls {
+                program.pki = Some(Arc::new(Pki::new()?));
+            }
+            program.clock = clock.as_ref().map(|library| library.path.clone());
+            Target::start(program, spec.members).await?
+        }
         None => Target::others(&spec.endpoints)?,
     };
     let target = Arc::new(target);
@@ -49,14 +65,33 @@ pub async fn run(spec: &Spec, binary: PathBuf) -> Result<Outcome> {
     if let Some(cluster) = &target.cluster {
         let logs = cluster.logs();
         cluster.end().await;
-        return outcome.map(|outcome| Outcome { logs, ..outcome });
+        return outcome.map(|mut outcome| {
+            judge_snapshots(spec, &logs, &mut outcome.judgement);
+            Outcome { logs, ..outcome }
+        });
     }
     outcome
+}
+
+/// A run that was to need snapshots proves nothing of them if none was sent.
+fn judge_snapshots(spec: &Spec, logs: &str, judgement: &mut Judgement) {
+    let is_wanted = spec.nemesis.iter().any(|nemesis| nemesis.needs_snapshots());
+    // What ours says, and what etcd says.
+    let is_sent = ["received a snapshot", "applied snapshot"]
+        .iter()
+        .any(|said| logs.contains(said));
+    if is_wanted && !is_sent && judgement.verdict == Verdict::Valid {
+        let why = "no member needed a snapshot: give it more --time".to_owned();
+        judgement.verdict = Verdict::Unknown(why);
+    }
 }
 
 async fn run_on(spec: &Spec, target: &Arc<Target>) -> Result<Outcome> {
     let history = History::default();
     let clients = workload::start(spec.workload, target, spec.seed, &history).await?;
+    let probes = spec
+        .is_probed()
+        .then(|| probe::start(&target.urls, &history));
     let faults = nemesis::start(&spec.nemesis, target, spec.seed, &history);
     sleep_until(Instant::now() + Duration::from_secs(spec.time_s)).await;
     let injected = faults.end().await?;
@@ -71,14 +106,28 @@ async fn run_on(spec: &Spec, target: &Arc<Target>) -> Result<Outcome> {
         }
     };
     tokio::time::sleep(CALM).await;
+    let availability = match &probes {
+        Some(probes) => {
+            probes.shutdown(PROBES_END).await;
+            Some(check::availability(&history.events()))
+        }
+        None => None,
+    };
     let finished = match found.is_empty() {
-        true => clients.finish(urls.clone()).await,
+        true => match clients.finish(target, urls).await {
+            Ok(urls) => {
+                agree::check(target, &urls, &mut found).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
         false => Ok(()),
     };
-    if found.is_empty() && finished.is_ok() {
-        agree::check(&urls, &mut found).await;
-    }
     deaths(spec, target, &mut found);
+    let pause_ms = availability.map(|seen| {
+        found.extend(seen.found);
+        (seen.pause_ms_max, seen.judged_ms)
+    });
     let events = history.events();
     let options = Options {
         workload: Some(spec.workload),
@@ -90,6 +139,7 @@ async fn run_on(spec: &Spec, target: &Arc<Target>) -> Result<Outcome> {
         judgement,
         injected,
         logs: String::new(),
+        pause_ms,
     })
 }
 
@@ -103,6 +153,9 @@ async fn recover(spec: &Spec, target: &Target, history: &History) -> Result<Vec<
         return Ok(target.urls.clone());
     };
     cluster.mend()?;
+    if spec.nemesis.contains(&Nemesis::Membership) {
+        nemesis::restore_members(cluster).await?;
+    }
     history.note("harness", "mended", crate::edn::Value::Nil);
     if !spec.nemesis.iter().any(|nemesis| nemesis.harms_files()) {
         cluster.wait_ready().await?;

@@ -4,8 +4,9 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::check::Workload;
-use crate::nemesis::Nemesis;
+use crate::nemesis::{CATCH_UP_ENTRIES, Nemesis, SNAPSHOT_ENTRIES};
 use crate::target::Kind;
+use crate::workload::QUOTA_BYTES;
 
 const SECONDS_MAX: u64 = 24 * 3600;
 
@@ -40,6 +41,24 @@ impl Spec {
             self.workload != Workload::Puts,
             "the workload puts is recorded by the scenarios kill-all-stores and plane-kills alone"
         );
+        if self.nemesis.contains(&Nemesis::Clock) {
+            ensure!(
+                self.target == Kind::Ours,
+                "the nemesis clock needs --target ours: a real etcd asks the kernel for the time, and not the C library whose answer is changed"
+            );
+        }
+        for nemesis in &self.nemesis {
+            if let Some(why) = nemesis.lacks() {
+                bail!("the nemesis {} cannot be used here: {why}", nemesis.name());
+            }
+        }
+        ensure!(
+            self.workload == Workload::Tls || !self.nemesis.contains(&Nemesis::Certificates),
+            "the nemesis certificates needs --workload tls: members of others have none"
+        );
+        if self.workload == Workload::QuorumLoss || self.nemesis.contains(&Nemesis::Membership) {
+            ensure!(self.members > 1, "one member alone has no other to lose");
+        }
         if self.target != Kind::Endpoints {
             ensure!(
                 self.endpoints.is_empty(),
@@ -47,6 +66,11 @@ impl Spec {
             );
             return Ok(());
         }
+        ensure!(
+            !self.workload.needs_control(),
+            "--target endpoints is a cluster of others: the workload {} changes it as a whole",
+            self.workload.name()
+        );
         let refused: Vec<&str> = self
             .nemesis
             .iter()
@@ -60,6 +84,37 @@ impl Spec {
             );
         }
         Ok(())
+    }
+
+    /// Flags that its members need besides the usual ones.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if self.nemesis.iter().any(|nemesis| nemesis.needs_snapshots()) {
+            flags.push(format!("--snapshot-count={SNAPSHOT_ENTRIES}"));
+            let name = match self.target {
+                // The name that version 3.5 has.
+                Kind::Etcd => "experimental-snapshot-catchup-entries",
+                Kind::Ours | Kind::Endpoints => "snapshot-catchup-entries",
+            };
+            flags.push(format!("--{name}={CATCH_UP_ENTRIES}"));
+        }
+        match self.workload {
+            Workload::Quota => flags.push(format!("--quota-backend-bytes={QUOTA_BYTES}")),
+            // The least: what is tested are rights, not passwords.
+            Workload::Auth => flags.push("--bcrypt-cost=4".to_owned()),
+            _ => {}
+        }
+        flags
+    }
+
+    /// Whether somebody looks if the cluster is there: not where a write may rightly be refused, or
+    /// members are given too much to do.
+    pub(super) fn is_probed(&self) -> bool {
+        let is_refused = matches!(
+            self.workload,
+            Workload::Auth | Workload::Quota | Workload::Overload
+        );
+        self.target != Kind::Endpoints && self.members > 2 && !is_refused
     }
 
     /// The command that does it again.

@@ -4,8 +4,14 @@
 use crate::check::Workload;
 use crate::nemesis::Nemesis;
 
-use Nemesis::{BitFlip, Compact, Defrag, Delay, Kill, Partition, Pause, Restart, TornTail};
-use Workload::{Append, Lease, Lock, Serializable, Set, VersionedRegister, Watch, Wr};
+use Nemesis::{
+    BitFlip, Certificates, Clock, Compact, Cpu, Defrag, Delay, Kill, Lag, Membership, Partition,
+    Pause, Restart, SnapshotCrash, TornTail,
+};
+use Workload::{
+    Append, Auth, Election, Lease, LeaseMass, Lock, Overload, QuorumLoss, Quota, Restore,
+    Serializable, Set, Tls, VersionedRegister, Watch, WatchFuture, WatchStarved, Wr,
+};
 
 /// One scenario.
 pub(crate) struct Entry {
@@ -65,8 +71,8 @@ pub(crate) const FORTY: [Entry; 40] = [
     ),
     entry(
         "clock",
-        "clocks of members that jump and strobe",
-        NotYet("a clock of each member's own"),
+        "wall clocks of members that jump and strobe",
+        Run(&[VersionedRegister, Lease], &[Clock, Pause], 3),
     ),
     entry(
         "deposed-leader",
@@ -86,7 +92,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "watch-snapshot",
         "watchers go on at another member after a partition that a snapshot ended",
-        NotYet("partitions that last until a snapshot is due"),
+        Run(&[Watch], &[Lag], 3),
     ),
     entry(
         "watch-progress",
@@ -96,7 +102,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "watch-starved",
         "a watcher that does not read loses nothing, or is told so",
-        NotYet("watchers that stop reading"),
+        Run(&[WatchStarved], &[Kill, Partition], 3),
     ),
     entry(
         "watch-compaction",
@@ -106,7 +112,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "watch-future",
         "watches of revisions that are yet to come stay silent until then",
-        NotYet("watchers that ask ahead"),
+        Run(&[WatchFuture], &[Kill, Partition], 3),
     ),
     entry(
         "compaction-race",
@@ -156,12 +162,16 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "snapshot-crash",
         "snapshots shortly after each other, sender or receiver killed",
-        NotYet("kills that meet a snapshot on its way"),
+        Run(&[Append, Watch], &[SnapshotCrash], 3),
     ),
     entry(
         "membership",
         "members come, are promoted, replaced and go, under load",
-        NotYet("changes of members"),
+        Run(
+            &[Append, VersionedRegister],
+            &[Membership, Kill, Partition],
+            5,
+        ),
     ),
     entry(
         "lock",
@@ -171,7 +181,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "election",
         "at most one leader by the election service, and observers see each",
-        NotYet("clients of elections"),
+        Run(&[Election], &[Kill, Partition, Pause], 3),
     ),
     entry(
         "lease",
@@ -180,8 +190,8 @@ pub(crate) const FORTY: [Entry; 40] = [
     ),
     entry(
         "lease-mass",
-        "hundreds of thousands of leases that end at once",
-        NotYet("that many leases"),
+        "up to two hundred thousand leases that end at once, through changes of the leader",
+        Run(&[LeaseMass], &[Kill, Pause], 3),
     ),
     entry(
         "admin",
@@ -191,12 +201,12 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "snapshot-restore",
         "a snapshot under load is restored as another cluster",
-        NotYet("a restore in the course of a run"),
+        Run(&[Restore], &[Kill, Partition], 3),
     ),
     entry(
         "quorum-loss",
         "a majority is lost for ever, and the survivor goes on alone",
-        NotYet("a recovery in the course of a run"),
+        Run(&[QuorumLoss], &[Kill], 3),
     ),
     entry(
         "rolling-restart",
@@ -206,12 +216,12 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "auth",
         "users and permissions change under load",
-        NotYet("clients with users"),
+        Run(&[Auth], &[Kill, Partition, Pause], 3),
     ),
     entry(
         "quota",
         "the database is full, and every member says so alike",
-        NotYet("a load over the quota"),
+        Run(&[Quota], &[Kill, Pause], 3),
     ),
     entry(
         "lost-answers",
@@ -221,12 +231,12 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "overload",
         "more than the members can do: what is refused never happened",
-        NotYet("a load of that size"),
+        Run(&[Overload], &[Cpu], 3),
     ),
     entry(
         "tls",
         "certificates that change, end and are revoked, and handshakes that stall",
-        NotYet("members with certificates"),
+        Run(&[Tls], &[Certificates], 3),
     ),
     entry(
         "chaos",
@@ -257,11 +267,22 @@ impl Entry {
     /// What it needs of the machine and the cluster.
     pub(crate) fn needs(&self) -> &'static str {
         match &self.how {
-            Run(_, nemeses, _) if nemeses.iter().any(|nemesis| nemesis.needs_control()) => {
+            Run(workloads, nemeses, _)
+                if nemeses.iter().any(|nemesis| nemesis.needs_control())
+                    || workloads.iter().any(|workload| workload.needs_control()) =>
+            {
                 "processes of ours"
             }
             Run(..) => "any cluster",
             NotYet(lacks) => lacks,
         }
+    }
+
+    /// What this machine lacks for its faults.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        let Run(_, nemeses, _) = &self.how else {
+            return None;
+        };
+        nemeses.iter().find_map(|nemesis| nemesis.lacks())
     }
 }

@@ -10,9 +10,11 @@ use base::{Tasks, ports};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::clock;
 use super::link::{Pids, Proxy, Rules};
 use super::logs;
 use super::member::{Member, Recipe};
+use super::tls::Pki;
 use crate::wire;
 
 /// What etcd has by default.
@@ -30,15 +32,33 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
     /// Arguments before etcd's flags.
     pub(crate) first: Vec<String>,
+    /// Flags after the usual ones, the last of which count.
+    pub(crate) flags: Vec<String>,
+    /// A library that gives each member a wall clock of its own.
+    pub(crate) clock: Option<PathBuf>,
+    /// Certificates, if members speak TLS too.
+    pub(crate) pki: Option<Arc<Pki>>,
+}
+
+impl Program {
+    /// The tool for snapshots that belongs to it, and its first arguments.
+    pub(crate) fn tool(&self) -> (PathBuf, &'static [&'static str]) {
+        if self.first.is_empty() {
+            return (self.path.with_file_name("etcdutl"), &[]);
+        }
+        (self.path.clone(), &["etcdutl"])
+    }
 }
 
 /// The members. Dropping it ends them and removes their state.
 pub(crate) struct Cluster {
     members: Arc<Vec<Member>>,
     rules: watch::Sender<Rules>,
+    pki: Option<Arc<Pki>>,
+    tls_ports: Vec<u16>,
     tasks: Tasks,
     // After the members: they must have ended when their folder goes.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Cluster {
@@ -51,22 +71,32 @@ impl Cluster {
         let dir = tempfile::tempdir().context("make a folder for the members")?;
         let ports = Ports::find(count)?;
         let recipes = (0..count).map(|number| {
+            let usual = [
+                flags(&ports, number, dir.path()),
+                tls_flags(&program, &ports, number),
+            ]
+            .concat();
             let recipe = Recipe {
                 program: program.path.clone(),
-                args: [program.first.clone(), flags(&ports, number, dir.path())].concat(),
+                args: [program.first.clone(), usual, program.flags.clone()].concat(),
+                env: clock::environment(&program, &clock_file(dir.path(), number)),
             };
             let url = format!("http://127.0.0.1:{}", ports.client[number]);
-            Member::new(name(number), url, dir.path(), recipe)
+            let peer_url = format!("http://127.0.0.1:{}", ports.proxy[number]);
+            Member::new(name(number), (url, peer_url), dir.path(), recipe)
         });
         let members: Arc<Vec<Member>> = Arc::new(recipes.collect());
         let cluster = Self {
             rules: watch::Sender::new(Rules::default()),
+            pki: program.pki.clone(),
+            tls_ports: ports.tls.clone(),
             tasks: Tasks::new("links"),
             members,
-            _dir: dir,
+            dir,
         };
         cluster.open_links(&ports).await?;
-        for member in cluster.members.iter() {
+        for (number, member) in cluster.members.iter().enumerate() {
+            cluster.set_clock(number, 0)?;
             member.start()?;
         }
         let ready = cluster.wait_ready().await;
@@ -94,6 +124,11 @@ impl Cluster {
             self.tasks.spawn_infallible("proxy", proxy.run(tasks));
         }
         Ok(())
+    }
+
+    /// Moves the wall clock of the member with this number by `ns` from the true time.
+    pub(crate) fn set_clock(&self, number: usize, ns: i64) -> Result<()> {
+        clock::set(&clock_file(self.dir.path(), number), ns)
     }
 
     /// Waits until each member answers a linearizable read.
@@ -143,6 +178,16 @@ impl Cluster {
         self.rules.send_modify(change);
     }
 
+    /// The certificates, if members have some.
+    pub(crate) fn pki(&self) -> Option<&Arc<Pki>> {
+        self.pki.as_ref()
+    }
+
+    /// Where members speak TLS, if they have certificates.
+    pub(crate) fn tls_ports(&self) -> &[u16] {
+        &self.tls_ports
+    }
+
     /// Where clients reach the members.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.members
@@ -178,6 +223,11 @@ impl Drop for Cluster {
     }
 }
 
+/// Where the wall clock of a member is kept.
+fn clock_file(dir: &std::path::Path, number: usize) -> PathBuf {
+    dir.join(format!("{}.clock", name(number)))
+}
+
 /// The name of the member with this number.
 fn name(number: usize) -> String {
     format!("n{}", number + 1)
@@ -187,19 +237,33 @@ struct Ports {
     client: Vec<u16>,
     peer: Vec<u16>,
     proxy: Vec<u16>,
+    tls: Vec<u16>,
 }
 
 impl Ports {
     fn find(count: usize) -> Result<Self> {
-        let all = ports::free(3 * count).context("find ports")?;
+        let all = ports::free(4 * count).context("find ports")?;
         let mut parts = all.chunks_exact(count).map(<[u16]>::to_vec);
         let mut part = || parts.next().unwrap_or_default();
         Ok(Self {
             client: part(),
             peer: part(),
             proxy: part(),
+            tls: part(),
         })
     }
+}
+
+/// Flags of a member that speaks TLS on another port too.
+fn tls_flags(program: &Program, ports: &Ports, number: usize) -> Vec<String> {
+    let Some(pki) = &program.pki else {
+        return Vec::new();
+    };
+    let (plain, tls) = (ports.client[number], ports.tls[number]);
+    let both = format!("http://127.0.0.1:{plain},https://127.0.0.1:{tls}");
+    let mut flags = vec![format!("--listen-client-urls={both}")];
+    flags.extend(pki.flags());
+    flags
 }
 
 /// The flags of one member: etcd's own. Peers are told of the proxy's address alone.

@@ -30,16 +30,19 @@ pub(crate) struct Target {
     pub(crate) prefix: String,
     /// The processes, if they are ours to break.
     pub(crate) cluster: Option<Arc<Cluster>>,
+    /// What they are processes of.
+    pub(crate) program: Option<Program>,
 }
 
 impl Target {
     /// Starts `members` processes of `program`.
     pub(crate) async fn start(program: Program, members: usize) -> Result<Self> {
-        let cluster = Cluster::start(program, members).await?;
+        let cluster = Cluster::start(program.clone(), members).await?;
         Ok(Self {
             urls: cluster.urls(),
             prefix: "jepsen/".to_owned(),
             cluster: Some(Arc::new(cluster)),
+            program: Some(program),
         })
     }
 
@@ -63,6 +66,7 @@ impl Target {
             urls: urls.to_vec(),
             prefix: format!("jepsen-{}/", now.as_nanos()),
             cluster: None,
+            program: None,
         })
     }
 }
@@ -85,6 +89,9 @@ impl Kind {
             Self::Ours => Ok(Some(Program {
                 path: binary,
                 first: vec!["store".to_owned()],
+                flags: Vec::new(),
+                clock: None,
+                pki: None,
             })),
             Self::Etcd => {
                 let path = etcd().context(
@@ -93,6 +100,9 @@ impl Kind {
                 Ok(Some(Program {
                     path,
                     first: Vec::new(),
+                    flags: Vec::new(),
+                    clock: None,
+                    pki: None,
                 }))
             }
         }

@@ -3,14 +3,21 @@
 //! A member of ours and a real etcd take the same flags, so one launcher serves both. Every peer
 //! link passes a proxy of ours, which can hold or delay each direction of each pair of members.
 
+mod alone;
+mod clock;
 mod cluster;
 mod guard;
 mod kind;
 mod link;
 mod logs;
 mod member;
+mod tls;
 
-pub(crate) use cluster::Cluster;
+pub(crate) use alone::Alone;
+pub(crate) use clock::{Library as ClockLibrary, why_not as why_no_clock};
+pub(crate) use cluster::{Cluster, Program};
 pub use kind::Kind;
 pub(crate) use kind::Target;
 pub(crate) use link::Rules;
+pub(crate) use member::Member;
+pub(crate) use tls::{Pki, REVOCABLE, Validity};

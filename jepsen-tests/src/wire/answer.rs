@@ -35,10 +35,14 @@ impl From<Status> for Failure {
 /// quota is applied and answered with it (etcd: server/etcdserver/apply, quotaApplierV3.Put).
 fn is_refusal(status: &Status) -> bool {
     match status.code() {
-        // Requests are checked before they are proposed, and in apply before their first effect.
-        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition | Code::NotFound => {
-            true
-        }
+        // Requests are checked before they are proposed, and in apply before their first effect;
+        // rights too.
+        Code::InvalidArgument
+        | Code::OutOfRange
+        | Code::FailedPrecondition
+        | Code::NotFound
+        | Code::PermissionDenied
+        | Code::Unauthenticated => true,
         // Refused at the door, before the proposal; see ErrTooManyRequests.
         Code::ResourceExhausted => status.message() == "etcdserver: too many requests",
         _ => false,
@@ -55,6 +59,8 @@ mod tests {
             Status::resource_exhausted("etcdserver: too many requests"),
             Status::invalid_argument("etcdserver: key is not provided"),
             Status::not_found("etcdserver: requested lease not found"),
+            Status::permission_denied("etcdserver: permission denied"),
+            Status::unauthenticated("etcdserver: invalid auth token"),
             Status::out_of_range("etcdserver: mvcc: required revision has been compacted"),
         ];
         for status in refused {

@@ -5,5 +5,5 @@ mod dial;
 mod kv;
 
 pub(crate) use answer::{ANSWER_TIME_MAX, Failure};
-pub(crate) use dial::{Dial, leads, probe};
+pub(crate) use dial::{Dial, leads, log_index, probe};
 pub(crate) use kv::{Kv, Seen, end_of, put, range, revision, text};

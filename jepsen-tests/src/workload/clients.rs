@@ -13,7 +13,7 @@ use crate::history::{History, Kind};
 use crate::wire::{ANSWER_TIME_MAX, Dial, Failure};
 
 /// Between two operations of one client, at most.
-const PACE_MS_MAX: u64 = 30;
+pub(super) const PACE_MS_MAX: u64 = 30;
 /// Before a member that did not answer is asked again.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
@@ -76,6 +76,8 @@ pub(crate) trait Job: Send + 'static {
 pub(crate) struct Client {
     pub(crate) url: String,
     pub(crate) seed: u64,
+    /// Between two operations, at most.
+    pub(crate) pace_ms_max: u64,
     pub(crate) history: History,
     pub(crate) stop: CancellationToken,
 }
@@ -106,7 +108,10 @@ impl Client {
                 dial.hang_up();
                 sleep(AFTER_ERROR).await;
             }
-            sleep(Duration::from_millis(chance.random_range(0..PACE_MS_MAX))).await;
+            sleep(Duration::from_millis(
+                chance.random_range(0..self.pace_ms_max),
+            ))
+            .await;
         }
     }
 

@@ -20,12 +20,18 @@ use super::txn::put_op;
 use crate::edn::Value;
 use crate::wire::{Failure, Kv, range, revision, text};
 
-const LOCKS: i64 = 2;
-const TTL: i64 = 2;
+/// Fewer than clients, so that some wait; enough that one whose holder was lost stops not all.
+const LOCKS: i64 = 4;
+/// The least: what a lost holder leaves behind ends soon.
+pub(super) const TTL: i64 = 2;
 /// A lock is waited for.
-const ACQUIRE_TIME_MAX: Duration = Duration::from_secs(8);
-/// Of some holders longer than the lease's time.
-const HELD_MS_MAX: u64 = 3_000;
+pub(super) const ACQUIRE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Most holders write at once; under faults whoever waits loses the lock.
+const HELD_MS: std::ops::Range<u64> = 0..100;
+/// Some write when the lease's time may be over.
+const HELD_LONG_MS: std::ops::Range<u64> = 1_500..3_000;
+/// One of so many holders does.
+const LONG_ONE_IN: u32 = 5;
 
 pub(crate) struct Locks {
     pub(crate) prefix: String,
@@ -34,7 +40,6 @@ pub(crate) struct Locks {
     pub(crate) held: Option<Held>,
 }
 
-#[derive(Clone)]
 pub(crate) struct Held {
     lock: i64,
     key: String,
@@ -44,7 +49,11 @@ pub(crate) struct Held {
 
 pub(crate) enum Plan {
     Acquire(i64),
-    Write { held: Held, value: i64 },
+    Write {
+        resource: String,
+        key: String,
+        value: i64,
+    },
     Release(String),
 }
 
@@ -70,53 +79,55 @@ impl Locks {
             at.into(),
         ]))
     }
+}
 
-    async fn write(&self, channel: Channel, held: &Held, value: i64) -> Result<Value, Failure> {
-        let resource = format!("{}resource/{}", self.prefix, held.lock);
-        let mut client = KvClient::new(channel);
-        let refused = |status| Failure::Refused(format!("while nothing was written yet: {status}"));
-        let lock = client
-            .range(range(&held.key))
-            .await
-            .map_err(refused)?
-            .into_inner();
-        let token = lock.kvs.first().map(|kv| kv.create_revision);
-        let token = token.ok_or_else(|| Failure::Refused("the lock has ended".to_owned()))?;
-        let before = client
-            .range(range(&resource))
-            .await
-            .map_err(refused)?
-            .into_inner();
-        let base = before
-            .kvs
-            .seen()
-            .pop()
-            .map_or(0, |seen| new_of(&seen.value));
-        let request = TxnRequest {
-            compare: vec![Compare {
-                result: CompareResult::Equal.into(),
-                target: CompareTarget::Create.into(),
-                key: held.key.clone().into(),
-                target_union: Some(TargetUnion::CreateRevision(token)),
-                ..Compare::default()
-            }],
-            success: vec![put_op(
-                &resource,
-                &format!("{value} on {base} by {}", held.key),
-            )],
-            failure: Vec::new(),
-        };
-        let answer = client.txn(request).await?.into_inner();
-        if !answer.succeeded {
-            return Err(Failure::Refused("the lock has ended".to_owned()));
-        }
-        let at = revision(answer.header.as_ref());
-        Ok(Value::Vector(vec![
-            Value::text(resource),
-            value.into(),
-            at.into(),
-        ]))
+/// Writes `value` to the resource under the condition that `key` is still there. The answer as
+/// histories have it.
+pub(super) async fn fenced_write(
+    channel: Channel,
+    resource: &str,
+    key: &str,
+    value: i64,
+) -> Result<Value, Failure> {
+    let mut client = KvClient::new(channel);
+    let refused = |status| Failure::Refused(format!("while nothing was written yet: {status}"));
+    let lock = client.range(range(key)).await.map_err(refused)?;
+    let lock = lock.into_inner();
+    let token = lock.kvs.first().map(|kv| kv.create_revision);
+    let token = token.ok_or_else(|| Failure::Refused("the lock has ended".to_owned()))?;
+    let before = client.range(range(resource)).await.map_err(refused)?;
+    let seen = before.into_inner().kvs.seen().pop();
+    let base = seen.map_or(0, |seen| new_of(&seen.value));
+    let request = TxnRequest {
+        compare: vec![Compare {
+            result: CompareResult::Equal.into(),
+            target: CompareTarget::Create.into(),
+            key: key.to_owned().into(),
+            target_union: Some(TargetUnion::CreateRevision(token)),
+            ..Compare::default()
+        }],
+        success: vec![put_op(resource, &format!("{value} on {base} by {key}"))],
+        failure: Vec::new(),
+    };
+    let answer = client.txn(request).await?.into_inner();
+    if !answer.succeeded {
+        return Err(Failure::Refused("the lock has ended".to_owned()));
     }
+    let at = revision(answer.header.as_ref());
+    Ok(Value::Vector(vec![
+        Value::text(resource),
+        value.into(),
+        at.into(),
+    ]))
+}
+
+/// How long a holder waits before it writes.
+pub(super) fn held_for(chance: &mut StdRng) -> Duration {
+    let ms = match chance.random_range(0..LONG_ONE_IN) {
+        0 => HELD_LONG_MS,
+        _ => HELD_MS,
+    };
+    Duration::from_millis(chance.random_range(ms))
 }
 
 /// The value itself, without what it is based on.
@@ -139,9 +150,7 @@ impl Job for Locks {
         };
         if !held.has_written {
             held.has_written = true;
-            held.until =
-                Instant::now() + Duration::from_millis(chance.random_range(0..HELD_MS_MAX));
-            return None;
+            held.until = Instant::now() + held_for(chance);
         }
         if Instant::now() < held.until {
             return None;
@@ -156,12 +165,11 @@ impl Job for Locks {
             ));
         }
         let value = self.values.value();
-        let asked = Value::Vector(vec![
-            Value::text(format!("{}resource/{}", self.prefix, held.lock)),
-            value.into(),
-        ]);
+        let resource = format!("{}resource/{}", self.prefix, held.lock);
+        let asked = Value::Vector(vec![Value::text(&resource), value.into()]);
         let plan = Plan::Write {
-            held: held.clone(),
+            resource,
+            key: held.key.clone(),
             value,
         };
         Some(Asked::write("fenced-write", asked, plan))
@@ -170,7 +178,11 @@ impl Job for Locks {
     async fn act(&mut self, channel: Channel, plan: &Plan) -> Result<Value, Failure> {
         match plan {
             Plan::Acquire(lock) => self.acquire(channel, *lock).await,
-            Plan::Write { held, value } => self.write(channel, held, *value).await,
+            Plan::Write {
+                resource,
+                key,
+                value,
+            } => fenced_write(channel, resource, key, *value).await,
             Plan::Release(key) => {
                 let request = UnlockRequest {
                     key: key.clone().into(),

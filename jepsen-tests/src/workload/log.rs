@@ -14,6 +14,8 @@ use crate::history::{History, Kind};
 use crate::wire::{ANSWER_TIME_MAX, Dial, put, revision, text};
 
 const SECONDS_MAX: u64 = 60;
+/// No value that counts as a whole is longer.
+const LONG_BYTES: usize = 1_024;
 
 /// Writes one last key and returns its revision: everything before it is over.
 pub(crate) async fn mark_end(url: &str, prefix: &str) -> Result<i64> {
@@ -82,10 +84,20 @@ pub(crate) fn entry(event: &Event) -> Option<Entry> {
     Some(Entry {
         revision: kv.mod_revision,
         key: text(&kv.key),
-        value: is_put.then(|| text(&kv.value)),
+        value: is_put.then(|| unpadded(text(&kv.value))),
         create: kv.create_revision,
         version: kv.version,
         prev: event.prev_kv.as_ref().map(|kv| kv.mod_revision),
         lease: kv.lease,
     })
+}
+
+/// A value without its padding: of a long one only what stands before a colon is told.
+fn unpadded(mut value: String) -> String {
+    if value.len() > LONG_BYTES
+        && let Some(end) = value.find(':')
+    {
+        value.truncate(end);
+    }
+    value
 }

@@ -1,52 +1,66 @@
-//! Starts the clients of a workload, and ends them with the reads that its checker needs.
+//! Starts the clients of a workload, with whoever watches or saves beside them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use base::Tasks;
 use proto_etcd::etcdserverpb::kv_client::KvClient;
 
+use super::administer;
+use super::ahead::Ahead;
 use super::append::Append;
-use super::clients::{Client, Job};
+use super::auth::{Administrator, Users, Worker};
+use super::clients::{Client, Job, PACE_MS_MAX};
+use super::election::{self, Candidates};
+use super::flood::{Asks, Flood};
 use super::lease::Leases;
 use super::lock::Locks;
-use super::log;
+use super::observer::Observer;
+use super::overload::Overload;
+use super::quota::Filler;
 use super::register::Registers;
 use super::rotation::Rotation;
+use super::saver::Saver;
 use super::serializable::Serializable;
 use super::set::Sets;
+use super::tls::Tls;
 use super::watch::Changes;
-use super::watcher::Watcher;
+use super::watcher::{Habit, Watcher};
 use super::wr::Wr;
 use crate::check::Workload;
 use crate::history::History;
-use crate::target::Target;
+use crate::target::{Pki, Target};
 use crate::wire::{Dial, range, revision};
 
 /// Clients of each member.
 const CLIENTS_EACH: usize = 2;
+/// Of each member that is to be given too much.
+const CROWD_EACH: usize = 40;
 /// Operations that one key sees before another takes its turn: a list of a hundred elements is
 /// still quickly read.
 const OPS_PER_KEY: u64 = 60;
-/// No lease of the workload lives for longer, with its last renewal, elections and slowness.
-const LEASES_END: Duration = Duration::from_secs(12);
-const END_SECONDS: u64 = 60;
 
 /// A workload that runs.
 pub(crate) struct Clients {
-    workload: Workload,
-    urls: Vec<String>,
-    prefix: String,
-    seed: u64,
+    pub(super) workload: Workload,
+    pub(super) urls: Vec<String>,
+    pub(super) prefix: String,
+    pub(super) seed: u64,
     /// The first revision of the run.
-    from: i64,
-    keys: Rotation,
-    history: History,
-    clients: Tasks,
-    watchers: Tasks,
-    reached: Vec<Arc<AtomicI64>>,
+    pub(super) from: i64,
+    pub(super) keys: Rotation,
+    pub(super) history: History,
+    pub(super) clients: Tasks,
+    pub(super) watchers: Tasks,
+    pub(super) reached: Vec<Arc<AtomicI64>>,
+    pub(super) saver: Option<Arc<Saver>>,
+    pub(super) flooded: Asks,
+    users: Users,
+    is_full: Arc<AtomicBool>,
+    /// Certificates, and where members ask for them.
+    tls: Option<(Arc<Pki>, Vec<u16>)>,
 }
 
 /// Starts the clients, and watchers if the workload has them.
@@ -67,11 +81,18 @@ pub(crate) async fn start(
         clients: Tasks::new("clients"),
         watchers: Tasks::new("watchers"),
         reached: Vec::new(),
+        saver: None,
+        flooded: Asks::default(),
+        users: Users::default(),
+        is_full: Arc::default(),
+        tls: tls(target),
     };
-    if matches!(workload, Workload::Watch | Workload::Lease) {
-        running.start_watchers();
-    }
-    for number in 0..running.urls.len() * CLIENTS_EACH {
+    running.start_others().await?;
+    let each = match workload {
+        Workload::Overload => CROWD_EACH,
+        _ => CLIENTS_EACH,
+    };
+    for number in 0..running.urls.len() * each {
         running.start_client(number)?;
     }
     Ok(running)
@@ -113,21 +134,28 @@ impl Clients {
                     last: None,
                 },
             ),
-            Workload::Watch => self.spawn(
+            Workload::Watch | Workload::WatchStarved | Workload::WatchFuture => self.spawn(
                 number,
                 Changes {
                     prefix,
                     values: keys,
                 },
             ),
-            Workload::Serializable => self.spawn(
+            Workload::Serializable | Workload::Restore | Workload::QuorumLoss => self.spawn(
                 number,
                 Serializable {
                     prefix,
                     values: keys,
                 },
             ),
-            Workload::Lease => self.spawn(
+            // One client of each member floods it.
+            Workload::LeaseMass if number < self.urls.len() => self.spawn(
+                number,
+                Flood {
+                    asked: self.flooded.clone(),
+                },
+            ),
+            Workload::Lease | Workload::LeaseMass => self.spawn(
                 number,
                 Leases {
                     prefix,
@@ -143,9 +171,70 @@ impl Clients {
                     held: None,
                 },
             ),
+            Workload::Election => self.spawn(
+                number,
+                Candidates {
+                    prefix,
+                    values: keys,
+                    led: None,
+                },
+            ),
+            Workload::Overload => self.spawn(
+                number,
+                Overload {
+                    prefix,
+                    values: keys,
+                },
+            ),
+            Workload::Quota => self.spawn(
+                number,
+                Filler {
+                    prefix,
+                    values: keys,
+                    is_full: self.is_full.clone(),
+                    janitor: (number == 0).then(|| self.urls.clone()),
+                    has_deleted: false,
+                },
+            ),
+            Workload::Auth => self.start_user(number),
+            Workload::Tls => {
+                let (pki, ports) = self.tls.clone().context("members have no certificates")?;
+                let port = ports[number % ports.len()];
+                let tls = Tls {
+                    pki,
+                    url: format!("https://127.0.0.1:{port}"),
+                    old: None,
+                    keeps: number < ports.len(),
+                };
+                self.spawn(number, tls);
+            }
             Workload::Puts => bail!("the workload puts is recorded by scenarios of its own alone"),
         }
         Ok(())
+    }
+
+    fn start_user(&self, number: usize) {
+        let (prefix, keys, users) = (self.prefix.clone(), self.keys.clone(), self.users.clone());
+        if number == 0 {
+            return self.spawn(
+                number,
+                Administrator {
+                    prefix,
+                    names: keys,
+                    users,
+                    token: None,
+                },
+            );
+        }
+        self.spawn(
+            number,
+            Worker {
+                prefix,
+                values: keys,
+                users,
+                tokens: BTreeMap::new(),
+            },
+        );
     }
 
     fn spawn<J: Job>(&self, number: usize, job: J) {
@@ -154,16 +243,49 @@ impl Clients {
             .spawn_infallible("client", client.run(job, false));
     }
 
-    fn client(&self, number: usize) -> Client {
+    pub(super) fn client(&self, number: usize) -> Client {
         Client {
             url: self.urls[number % self.urls.len()].clone(),
             seed: self.seed.wrapping_add(number as u64 + 1),
+            pace_ms_max: match self.workload {
+                Workload::Overload => 1,
+                _ => PACE_MS_MAX,
+            },
             history: self.history.clone(),
             stop: self.clients.stop().clone(),
         }
     }
 
-    fn start_watchers(&mut self) {
+    /// Those who are no clients: watchers, observers, and who saves snapshots.
+    async fn start_others(&mut self) -> Result<()> {
+        match self.workload {
+            Workload::Watch | Workload::Lease | Workload::LeaseMass => {
+                self.start_watchers(Habit::Reads);
+            }
+            Workload::WatchStarved => self.start_watchers(Habit::Stalls),
+            Workload::WatchFuture => {
+                self.start_watchers(Habit::Reads);
+                self.start_ahead();
+            }
+            Workload::Election => self.start_observers(),
+            Workload::Auth => {
+                let first = self.urls.first().context("no member")?;
+                let enabled = administer::enable(first).await;
+                enabled.context("make the cluster ask who somebody is")?;
+            }
+            Workload::Restore => {
+                let saver = Saver::new()?;
+                self.saver = Some(saver.clone());
+                let stop = self.clients.stop().clone();
+                let saving = saver.run(self.urls.clone(), self.history.clone(), stop);
+                self.clients.spawn_infallible("saver", saving);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start_watchers(&mut self, habit: Habit) {
         for number in 0..self.urls.len() {
             let reached = Arc::new(AtomicI64::new(0));
             self.reached.push(reached.clone());
@@ -174,6 +296,7 @@ impl Clients {
                 prefix: self.prefix.clone(),
                 from: self.from,
                 seed: self.seed.wrapping_sub(number as u64 + 1),
+                habit,
                 history: self.history.clone(),
                 stop: self.watchers.stop().clone(),
                 reached,
@@ -182,59 +305,41 @@ impl Clients {
         }
     }
 
-    /// Ends the clients and reads what the checker needs.
-    /// `urls` are those that do.
-    pub(crate) async fn finish(mut self, urls: Vec<String>) -> Result<()> {
-        self.urls = urls;
-        let ended = self.clients.shutdown(Duration::from_secs(15)).await;
-        ensure!(ended, "clients did not end");
-        let (prefix, keys) = (self.prefix.clone(), self.keys.clone());
-        // Counted down from the end: the last key is read first.
-        let last = Some(keys.used().collect());
-        match self.workload {
-            Workload::Register | Workload::VersionedRegister => {
-                self.read_last(Registers { prefix, keys, last }).await
-            }
-            Workload::Set => self.read_last(Sets { prefix, keys, last }).await,
-            Workload::Append => self.read_last(Append { prefix, keys, last }).await,
-            Workload::Wr => self.read_last(Wr { prefix, keys, last }).await,
-            Workload::Lease => {
-                tokio::time::sleep(LEASES_END).await;
-                self.read_logs().await
-            }
-            _ => self.read_logs().await,
+    fn start_ahead(&self) {
+        for number in 0..self.urls.len() {
+            let ahead = Ahead {
+                number: number + 1,
+                urls: self.urls.clone(),
+                prefix: self.prefix.clone(),
+                seed: self.seed.wrapping_sub(number as u64 + 101),
+                history: self.history.clone(),
+                stop: self.watchers.stop().clone(),
+            };
+            self.watchers.spawn_infallible("watcher", ahead.run());
         }
     }
 
-    async fn read_last<J: Job>(&self, job: J) -> Result<()> {
-        let reader = Client {
-            // The clients' own has been cancelled.
-            stop: tokio_util::sync::CancellationToken::new(),
-            ..self.client(0)
-        };
-        let time = Duration::from_secs(END_SECONDS);
-        let read = tokio::time::timeout(time, reader.run(job, true)).await;
-        read.context("the last reads took too long")
-    }
-
-    async fn read_logs(&self) -> Result<()> {
-        let first = self.urls.first().context("no member")?;
-        let end = log::mark_end(first, &self.prefix).await?;
-        // A watcher that never gets there missed something: its checker says what.
-        let _ = testkit::poll(30, "watchers to see the end", async || {
-            let is_there = |reached: &Arc<AtomicI64>| reached.load(Ordering::Relaxed) >= end;
-            if self.reached.iter().all(is_there) {
-                return Ok(());
+    fn start_observers(&self) {
+        for election in 0..election::ELECTIONS {
+            for number in 0..self.urls.len() {
+                let observer = Observer {
+                    name: format!("observer-{election}-{}", number + 1),
+                    election: election::name_of(&self.prefix, election),
+                    urls: self.urls.clone(),
+                    at: number,
+                    seed: self.seed.wrapping_sub(number as u64 + 201),
+                    history: self.history.clone(),
+                    stop: self.watchers.stop().clone(),
+                };
+                self.watchers.spawn_infallible("observer", observer.run());
             }
-            Err("some have not".to_owned())
-        })
-        .await;
-        self.watchers.shutdown(Duration::from_secs(5)).await;
-        for url in &self.urls {
-            log::record(&self.history, url, &self.prefix, (self.from, end)).await?;
         }
-        Ok(())
     }
+}
+
+fn tls(target: &Target) -> Option<(Arc<Pki>, Vec<u16>)> {
+    let cluster = target.cluster.as_ref()?;
+    Some((cluster.pki()?.clone(), cluster.tls_ports().to_vec()))
 }
 
 async fn revision_now(urls: &[String]) -> Result<i64> {

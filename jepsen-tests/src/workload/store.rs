@@ -15,11 +15,12 @@ use proto_etcd::mvccpb::event::EventType;
 use testkit::Cluster;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::key_revision;
 use crate::edn::Value;
 use crate::history::{History, Kind};
+use crate::wire::Failure;
 
 const PREFIX: &str = "jepsen/";
 /// The end of the range of keys that begin with [`PREFIX`].
@@ -150,7 +151,10 @@ async fn write(mut client: Client, history: &History, number: usize, is_over: im
                 let told = revision.map(|revision| key_revision(&key, revision));
                 (Kind::Ok, told.unwrap_or(Value::text(key)), None)
             }
-            Ok(Err(status)) => (judge(&status), Value::text(key), Some(status.to_string())),
+            Ok(Err(status)) => {
+                let why = status.to_string();
+                (judge(status), Value::text(key), Some(why))
+            }
             Err(_) => (
                 Kind::Info,
                 Value::text(key),
@@ -166,11 +170,11 @@ async fn write(mut client: Client, history: &History, number: usize, is_over: im
     }
 }
 
-/// Only a refusal that says so itself is certain.
-fn judge(status: &Status) -> Kind {
-    match status.code() {
-        Code::InvalidArgument | Code::FailedPrecondition | Code::ResourceExhausted => Kind::Fail,
-        _ => Kind::Info,
+/// Only what never has an effect is certain.
+fn judge(status: Status) -> Kind {
+    match Failure::from(status) {
+        Failure::Refused(_) => Kind::Fail,
+        Failure::Unknown(_) => Kind::Info,
     }
 }
 

@@ -28,6 +28,20 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// A stream is left for another after at most this.
 const STREAM_MS: std::ops::Range<u64> = 1_000..6_000;
 const PROGRESS_EACH: Duration = Duration::from_millis(400);
+/// A watcher that stops reading has longer streams, so that it comes to read on.
+const STALLING_STREAM_MS: std::ops::Range<u64> = 15_000..30_000;
+const READS_MS: std::ops::Range<u64> = 200..2_000;
+const STALL_MS: std::ops::Range<u64> = 1_000..10_000;
+/// What such a watcher's connection takes that nobody reads.
+const NARROW_BYTES: u32 = 16 << 10;
+
+/// What a watcher is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Habit {
+    Reads,
+    /// Stops reading now and then, and leaves its stream open.
+    Stalls,
+}
 
 /// A watch of every key that begins with a prefix.
 pub(crate) struct Stream {
@@ -83,6 +97,7 @@ pub(crate) struct Watcher {
     pub(crate) prefix: String,
     pub(crate) from: i64,
     pub(crate) seed: u64,
+    pub(crate) habit: Habit,
     pub(crate) history: History,
     pub(crate) stop: CancellationToken,
     /// The last revision that it was told of, for whoever waits for that.
@@ -95,10 +110,14 @@ impl Watcher {
         let mut chance = StdRng::seed_from_u64(self.seed);
         let stop = self.stop.clone();
         while !stop.is_cancelled() {
-            let until = Instant::now() + Duration::from_millis(chance.random_range(STREAM_MS));
+            let lasts = match self.habit {
+                Habit::Reads => STREAM_MS,
+                Habit::Stalls => STALLING_STREAM_MS,
+            };
+            let until = Instant::now() + Duration::from_millis(chance.random_range(lasts));
             tokio::select! { biased;
                 () = stop.cancelled() => return,
-                _ = self.follow(until) => {}
+                _ = self.follow(until, &mut chance) => {}
             }
             self.at += 1;
             tokio::select! { biased;
@@ -109,21 +128,35 @@ impl Watcher {
     }
 
     /// Follows one stream until `until`, or its end.
-    async fn follow(&mut self, until: Instant) -> Result<()> {
+    async fn follow(&mut self, until: Instant, chance: &mut StdRng) -> Result<()> {
         let url = self
             .urls
             .get(self.at % self.urls.len())
             .context("no member")?;
-        let mut dial = Dial::new(url);
+        let mut dial = match self.habit {
+            Habit::Reads => Dial::new(url),
+            Habit::Stalls => Dial::narrow(url, NARROW_BYTES),
+        };
         let mut stream = Stream::open(&mut dial, &self.prefix, self.from).await?;
         self.note(
             "open",
             Value::Vector(vec![Value::text(url), self.from.into()]),
         );
+        let ms = |range, chance: &mut StdRng| Duration::from_millis(chance.random_range(range));
         let mut next_progress = Instant::now() + PROGRESS_EACH;
+        let mut next_stall = match self.habit {
+            Habit::Reads => until,
+            Habit::Stalls => Instant::now() + ms(READS_MS, chance),
+        };
         loop {
             tokio::select! { biased;
                 () = sleep_until(until) => return Ok(()),
+                () = sleep_until(next_stall) => {
+                    let stall = ms(STALL_MS, chance);
+                    self.note("stall", i64::try_from(stall.as_millis()).unwrap_or(0).into());
+                    sleep(stall).await;
+                    next_stall = Instant::now() + ms(READS_MS, chance);
+                }
                 answer = stream.next() => {
                     if !self.told(&answer?) {
                         return Ok(());

@@ -4,6 +4,7 @@
 mod entry;
 mod replay;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 pub(crate) use entry::Entry;
@@ -63,8 +64,20 @@ pub(super) fn read(ops: &[Op<'_>], found: &mut Findings) -> Result<Log, Error> {
     }
     check_versions(log, op, found);
     // The longest: members are compacted at different times.
-    let longest = logs.iter().min_by_key(|(log, _)| log.from);
+    let longest = logs
+        .iter()
+        .min_by_key(|(log, _)| (log.from, Reverse(log.end)));
     Ok(longest.map_or(log, |(log, _)| log).clone())
+}
+
+/// Up to where every log goes.
+pub(super) fn least_end(ops: &[Op<'_>]) -> Result<i64, Error> {
+    let logs = ops
+        .iter()
+        .filter(|op| op.f() == "log" && op.kind == Kind::Ok);
+    let ends: Result<Vec<i64>, Error> = logs.map(|op| Ok(parse(op)?.end)).collect();
+    let least = ends?.into_iter().min();
+    least.ok_or(Error::Nothing("there is no log of any member"))
 }
 
 fn parse(op: &Op<'_>) -> Result<Log, Error> {

@@ -56,6 +56,24 @@ fn a_watcher_is_told_of_all_once_and_in_order() {
 }
 
 #[test]
+fn who_asked_ahead_is_told_all_from_there_until_it_leaves() {
+    let ahead = |from: i64, entries: &[&str]| {
+        let told = batch(3, entries);
+        let text = format!(
+            "{CHANGES}:watcher-1 info :f :open :value [\"n1\" 2]\n:watcher-1 info {}\n\
+             :watcher-ahead-1-1 info :f :open :value [\"n1\" {from}]\n\
+             :watcher-ahead-1-1 info {told}\n{LOG}",
+            batch(3, &[PUT, DELETE])
+        );
+        found(&text, Workload::WatchFuture)
+    };
+    assert_eq!(ahead(3, &[DELETE]), "");
+    assert_eq!(ahead(2, &[PUT]), "");
+    assert_eq!(ahead(2, &[DELETE]), "watch-lost");
+    assert_eq!(ahead(3, &[PUT, DELETE]), "watch-before-start");
+}
+
+#[test]
 fn the_log_holds_what_was_acknowledged_and_is_the_same_everywhere() {
     let told = format!(
         ":watcher-1 info :f :open :value [\"n1\" 2]\n:watcher-1 info {}\n",
@@ -108,6 +126,22 @@ fn a_lease_ends_neither_early_nor_late() {
     assert_eq!(lease(4.2, true), "");
     assert_eq!(lease(29.0, true), "lease-late");
     assert_eq!(lease(1.9, true), "lease-early");
+}
+
+#[test]
+fn of_very_many_leases_none_is_left() {
+    let run = |left: i64| {
+        let text = format!(
+            "0 does :f :flood :value [500 10]\n0 does :f :grant :value [7 2] :time 1000000000\n\
+             0 does :f :attach :value [7 \"k\" 2] :time 1100000000\n\
+             :watcher-1 info :f :batch :value [3 [[3 :delete \"k\" nil 0 0 2 0]]] :time 4000000000\n\
+             0 does :f :left :value {left}\n\
+             9 does :f :log :value [2 4 [[2 :put \"k\" \"\" 2 1 nil 7] [3 :delete \"k\" nil 0 0 2 0]]]\n"
+        );
+        found(&text, Workload::LeaseMass)
+    };
+    assert_eq!(run(0), "");
+    assert_eq!(run(3), "lease-late");
 }
 
 #[test]

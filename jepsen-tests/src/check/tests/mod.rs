@@ -4,12 +4,17 @@
 //! that a store that keeps its word is never blamed, and one that does not is; small random ones
 //! are judged by an exhaustive search beside ours.
 
+mod availability;
+mod election;
 mod infer;
 mod log;
 mod puts;
 mod register;
+mod rights;
 mod search;
 mod set;
+mod states;
+mod tls;
 mod txn;
 mod txn_random;
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
+
 use super::{BUSY, blamed};
 use crate::check::{Model, Options, Verdict, Workload, judge};
 use crate::edn::Value;
@@ -78,6 +80,103 @@ fn what_has_an_order_is_never_blamed_and_most_of_the_rest_is() {
         assert!(
             found * 100 >= broken * least,
             "{workload:?}: {found} of {broken}"
+        );
+    }
+}
+
+/// The lists or registers of transactions as stateright wants them: what a transaction has read, or
+/// nothing if it is only known to have happened.
+#[derive(Clone)]
+struct Keys {
+    state: State,
+    is_append: bool,
+}
+
+impl SequentialSpec for Keys {
+    type Op = Vec<Value>;
+    type Ret = Vec<Value>;
+
+    fn invoke(&mut self, steps: &Vec<Value>) -> Vec<Value> {
+        let mut answer = Vec::new();
+        for step in steps {
+            let Some([name, Value::Int(key), value]) = step.elements() else {
+                continue;
+            };
+            let list = self.state.entry(*key).or_default();
+            if name.name() != Some("r") {
+                list.extend(value.int());
+                answer.push(step.clone());
+                continue;
+            }
+            let all: Vec<Value> = list.iter().copied().map(Value::Int).collect();
+            let seen = match self.is_append {
+                true => Value::Vector(all),
+                false => all.last().cloned().unwrap_or(Value::Nil),
+            };
+            answer.push(Value::Vector(vec![name.clone(), Value::Int(*key), seen]));
+        }
+        answer
+    }
+}
+
+/// Stateright's verdict: whether each transaction, whole, can have happened at one moment of its time.
+fn stateright(ops: &[Op<'_>], all: &[usize], is_append: bool) -> bool {
+    let mut moments: Vec<(u32, usize, bool)> = Vec::new();
+    for at in all {
+        moments.push((ops[*at].invoked_at, *at, true));
+        if ops[*at].completed_at != NEVER {
+            moments.push((ops[*at].completed_at, *at, false));
+        }
+    }
+    moments.sort_unstable();
+    let mut tester = LinearizabilityTester::new(Keys {
+        state: State::new(),
+        is_append,
+    });
+    for (_, at, begins) in moments {
+        let op = &ops[at];
+        let steps = |value: &Value| value.elements().unwrap_or_default().to_vec();
+        let noted = match begins {
+            true => tester.on_invoke(at, steps(&op.invoked.value)),
+            false => tester.on_return(at, steps(op.value())),
+        };
+        noted.expect("a well-formed history");
+    }
+    tester.is_consistent()
+}
+
+/// Stateright's tester says of each small history what our exhaustive search says, which ours are held
+/// against above; and what it takes for consistent is never blamed.
+#[test]
+fn agrees_with_stateright() {
+    for (workload, make) in MADE {
+        let (mut valid, mut broken) = (0, 0);
+        for isolation in [
+            Isolation::StrictSerializable,
+            Isolation::Unchecked,
+            Isolation::Stale,
+        ] {
+            for seed in 0..400 {
+                let events = history(seed, TINY, &mut make(2, isolation));
+                let ops = pair(&events).unwrap();
+                let all: Vec<usize> = (0..ops.len())
+                    .filter(|at| ops[*at].kind != Kind::Fail)
+                    .collect();
+                let is_append = workload == Workload::Append;
+                let theirs = stateright(&ops, &all, is_append);
+                let ours = has_order(&ops, &all, &State::new(), is_append);
+                assert_eq!(ours, theirs, "{workload:?}, {isolation:?}, seed {seed}");
+                if theirs {
+                    valid += 1;
+                    assert!(!is_blamed(&events, workload), "{workload:?}, seed {seed}");
+                } else {
+                    broken += 1;
+                }
+            }
+        }
+        assert!(
+            valid > 300 && broken > 100,
+            "{workload:?}: {valid}, {broken}"
         );
     }
 }
