@@ -11,8 +11,6 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use prost::Message;
@@ -23,19 +21,16 @@ use proto_etcd::etcdserverpb::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::calls::{CALL_KEEP_ALIVE, CALL_TIME_TO_LIVE};
 use super::clocks::{Clocks, spread};
 use super::news::Change;
 use crate::apply::View;
 use crate::auth::check::own_header;
 use crate::command;
-use crate::consensus::{Consensus, LeaderCalls, ReadError, Status};
+use crate::consensus::{Consensus, ReadError, Status};
 use crate::limits;
 use crate::planted::{self, Fault};
 
-/// A renewal, as a member asks its leader.
-const CALL_KEEP_ALIVE: u8 = 1;
-/// A question for the time left.
-const CALL_TIME_TO_LIVE: u8 = 2;
 /// Checkpoints are minutes apart: one comes in between a renewal's steps at most once.
 const RENEWAL_TRIES: usize = 3;
 
@@ -97,18 +92,6 @@ impl Lessor {
         LeaseTimeToLiveResponse::decode(answer).map_err(|_| ReadError::NoLeader)
     }
 
-    async fn ask(&self, kind: u8, request: &impl Message) -> Result<Bytes, ReadError> {
-        let consensus = self.consensus()?;
-        let mut call = BytesMut::with_capacity(1 + request.encoded_len());
-        call.put_u8(kind);
-        request.encode(&mut call).map_err(|_| ReadError::Stopped)?;
-        let deadline = std::time::Instant::now() + self.settings.timeout;
-        consensus
-            .call_leader(call.freeze(), deadline)
-            .await
-            .map_err(crate::read::timed_out)
-    }
-
     pub(super) fn consensus(&self) -> Result<Arc<dyn Consensus>, ReadError> {
         self.consensus
             .get()
@@ -134,7 +117,7 @@ impl Lessor {
         self.clocks.lock().leading.ok_or(ReadError::NoLeader)
     }
 
-    async fn renew(&self, id: i64) -> Result<i64, ReadError> {
+    pub(super) async fn renew(&self, id: i64) -> Result<i64, ReadError> {
         let term = self.leading_term()?;
         self.confirm(term).await?;
         for _ in 0..RENEWAL_TRIES {
@@ -169,7 +152,11 @@ impl Lessor {
         Ok(Some(granted))
     }
 
-    async fn remaining(&self, id: i64, keys: bool) -> Result<LeaseTimeToLiveResponse, ReadError> {
+    pub(super) async fn remaining(
+        &self,
+        id: i64,
+        keys: bool,
+    ) -> Result<LeaseTimeToLiveResponse, ReadError> {
         let term = self.leading_term()?;
         self.confirm(term).await?;
         let Some(lease) = self.view.lease(id) else {
@@ -366,36 +353,6 @@ impl Lessor {
             (false, Some(_)) if planted::has(Fault::DeposedLeaderRevokes) => {}
             (false, Some(_)) => self.demote(),
             (false, None) => {}
-        }
-    }
-}
-
-#[async_trait]
-impl LeaderCalls for Lessor {
-    async fn call(&self, request: Bytes) -> Result<Bytes, ReadError> {
-        let Some((kind, body)) = request.split_first() else {
-            return Err(ReadError::NoLeader);
-        };
-        match *kind {
-            CALL_KEEP_ALIVE => {
-                let request =
-                    LeaseKeepAliveRequest::decode(body).map_err(|_| ReadError::NoLeader)?;
-                let ttl = self.renew(request.id).await?;
-                let answer = LeaseKeepAliveResponse {
-                    id: request.id,
-                    ttl,
-                    header: None,
-                };
-                Ok(answer.encode_to_vec().into())
-            }
-            CALL_TIME_TO_LIVE => {
-                let request =
-                    LeaseTimeToLiveRequest::decode(body).map_err(|_| ReadError::NoLeader)?;
-                let answer = self.remaining(request.id, request.keys).await?;
-                Ok(answer.encode_to_vec().into())
-            }
-            // A newer member's question: it will find another leader or give up.
-            _ => Err(ReadError::NoLeader),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Leases: keys that live as long as somebody renews.
 //!
 //! `table` is the replicated part and knows no clock, and `news` what changed in it; `clocks` are the
-//! leader's timers, and `expiry` and `checkpoint` act on them.
+//! leader's timers, and `expiry` and `checkpoint` act on them. `calls` is how other members ask.
 
+mod calls;
 mod checkpoint;
 mod clocks;
 pub mod expiry;
