@@ -13,7 +13,7 @@ const FULL: &str = ":error \"ResourceExhausted: etcdserver: mvcc: database space
 fn a_full_database_takes_deletions_and_is_full_everywhere() {
     let log = |last: &str| {
         format!(
-            "9 does :f :log :value [2 9 [[2 :put \"k\" \"1\" 2 1 nil 0] [4 :put \"k\" \"{last}\" 4 1 nil 0]]]\n"
+            "9 does :f :log :value [2 9 [[2 :put \"k\" \"1\" 2 1 nil 0] [3 :delete \"k\" nil 0 0 2 0] [4 :put \"k\" \"{last}\" 4 1 nil 0]]]\n"
         )
     };
     let full = format!(

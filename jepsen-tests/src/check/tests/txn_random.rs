@@ -156,7 +156,7 @@ fn agrees_with_stateright() {
             Isolation::Unchecked,
             Isolation::Stale,
         ] {
-            for seed in 0..400 {
+            for seed in 0..1_000 {
                 let events = history(seed, TINY, &mut make(2, isolation));
                 let ops = pair(&events).unwrap();
                 let all: Vec<usize> = (0..ops.len())
