@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::cpu::Group;
 use super::membership::{self, As};
 use super::plan::{Cut, Fault, Jump, What, Who};
-use super::{certificates, files, lag};
+use super::{change, files};
 use crate::target::{Cluster, Rules, Target, Validity};
 use crate::wire::{Dial, range, revision};
 
@@ -107,51 +107,17 @@ async fn break_cluster(cluster: &Cluster, what: &What) -> Result<Done> {
             let data = cluster.members()[*member].data.clone();
             harm(cluster, *member, || files::flip(&data, *chance))
         }
-        What::Replace { who, via, by } => {
-            let (told, members) = resolve(cluster, who).await?;
-            let out = membership::shrink(cluster, &members, *via).await?;
-            let by = *by;
-            let told = format!("{told} {}, then back as {by:?}", names(cluster, &out));
-            let undo = Undo::Rejoin(out, by);
-            Ok(Done { told, undo })
-        }
-        What::Lag(one) => {
-            let ahead = lag::cut_off(cluster, *one).await?;
-            let told = format!("{} behind by {ahead} entries", names(cluster, &[*one]));
-            let undo = Undo::Heal;
-            Ok(Done { told, undo })
-        }
-        What::SnapshotCrash(one, victim, after) => {
-            let killed = lag::crash(cluster, *one, *victim, *after).await?;
-            done(cluster, format!("{victim:?}"), killed, Undo::Start)
-        }
-        What::Clock(who, jump) => {
-            let (told, members) = resolve(cluster, who).await?;
-            set_clocks(cluster, &members, jump.ms())?;
-            let told = format!("{told} {}: {jump:?}", names(cluster, &members));
-            let undo = Undo::TrueTime(members);
-            Ok(Done { told, undo })
-        }
-        What::Cpu(one, share_ms) => {
-            let member = &cluster.members()[*one];
-            let group = Group::of(member, *share_ms)?;
-            let told = format!("{} {share_ms} %", member.name);
-            let undo = Undo::Free { _group: group };
-            Ok(Done { told, undo })
-        }
-        What::Certificates(what) => certificates::begin(cluster, *what).await,
+        What::Replace { .. }
+        | What::Lag(_)
+        | What::SnapshotCrash(..)
+        | What::Clock(..)
+        | What::Cpu(..)
+        | What::Certificates(_) => change::begin(cluster, what).await,
         What::Compact { .. } | What::Defrag(_) => Err(anyhow!("needs no control of processes")),
     }
 }
 
-fn set_clocks(cluster: &Cluster, members: &[usize], ms: i64) -> Result<()> {
-    for at in members {
-        cluster.set_clock(*at, ms.saturating_mul(1_000_000))?;
-    }
-    Ok(())
-}
-
-fn done(
+pub(super) fn done(
     cluster: &Cluster,
     told: String,
     did: Vec<usize>,
@@ -167,7 +133,7 @@ fn done(
     })
 }
 
-fn names(cluster: &Cluster, members: &[usize]) -> String {
+pub(super) fn names(cluster: &Cluster, members: &[usize]) -> String {
     let names: Vec<&str> = members
         .iter()
         .map(|at| cluster.members()[*at].name.as_str())
@@ -175,7 +141,7 @@ fn names(cluster: &Cluster, members: &[usize]) -> String {
     names.join(",")
 }
 
-async fn resolve(cluster: &Cluster, who: &Who) -> Result<(String, Vec<usize>)> {
+pub(super) async fn resolve(cluster: &Cluster, who: &Who) -> Result<(String, Vec<usize>)> {
     match who {
         Who::These(name, members) => Ok(((*name).to_owned(), members.clone())),
         Who::Leader => {
@@ -265,7 +231,7 @@ pub(super) async fn last(target: &Target, fault: &Fault, done: &Done, stop: &Can
                     sleep(*each).await;
                     is_wrong = !is_wrong;
                     // The file was there a moment ago.
-                    let _ = set_clocks(cluster, members, if is_wrong { *ms } else { 0 });
+                    let _ = change::set_clocks(cluster, members, if is_wrong { *ms } else { 0 });
                 }
             }
             _ => tokio::time::sleep_until(until).await,
@@ -301,7 +267,7 @@ pub(super) async fn end(target: &Target, done: &Done) -> Result<()> {
             }
         }
         Undo::Rejoin(members, by) => membership::grow(cluster, members, *by).await?,
-        Undo::TrueTime(members) => set_clocks(cluster, members, 0)?,
+        Undo::TrueTime(members) => change::set_clocks(cluster, members, 0)?,
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod act;
 mod certificates;
+mod change;
 mod cpu;
 mod files;
 mod lag;

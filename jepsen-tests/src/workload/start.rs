@@ -148,6 +148,16 @@ impl Clients {
                     values: keys,
                 },
             ),
+            Workload::Puts => bail!("the workload puts is recorded by scenarios of its own alone"),
+            _ => self.start_other(number)?,
+        }
+        Ok(())
+    }
+
+    /// Those that hold something, or are not all alike.
+    fn start_other(&self, number: usize) -> Result<()> {
+        let (prefix, keys) = (self.prefix.clone(), self.keys.clone());
+        match self.workload {
             // One client of each member floods it.
             Workload::LeaseMass if number < self.urls.len() => self.spawn(
                 number,
@@ -208,7 +218,7 @@ impl Clients {
                 };
                 self.spawn(number, tls);
             }
-            Workload::Puts => bail!("the workload puts is recorded by scenarios of its own alone"),
+            _ => bail!("the workload {} has no clients", self.workload.name()),
         }
         Ok(())
     }
