@@ -85,6 +85,9 @@ pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Leases checkpointed in one tick, by one command; etcd's 1,000 a second.
 pub const LEASE_CHECKPOINTS_PER_TICK_MAX: usize = 500;
 
+/// Renewals of one stream under way at once. Further ones wait in the connection.
+pub const RENEWALS_IN_FLIGHT_MAX: usize = 64;
+
 /// Revokes under way at once, so that expiry never fills the proposal queue.
 pub const LEASE_REVOKES_IN_FLIGHT_MAX: usize = 32;
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use proto_etcd::etcdserverpb::lease_server::Lease as Service;
 use proto_etcd::etcdserverpb::{
     InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
@@ -104,16 +104,26 @@ impl Service for Lease {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let requires_leader = requires_leader(&request.metadata().clone().into_headers());
+        let caller = Caller::of(&request);
         let session = Session {
             context: self.0.clone(),
-            caller: Caller::of(&request),
             requests: request.into_inner(),
             requires_leader,
             ended: false,
         };
-        let answers = futures::stream::unfold(session, |mut session| async move {
-            let answer = session.next().await?;
-            Some((answer, session))
+        let asked = futures::stream::unfold(session, |mut session| async move {
+            let id = session.next().await?;
+            Some((id, session))
+        });
+        let context = self.0.clone();
+        // What a client has sent together shares the confirmations of the leader.
+        let answers = asked
+            .map(move |id| answer(context.clone(), caller.clone(), id))
+            .buffered(limits::RENEWALS_IN_FLIGHT_MAX);
+        // The first fault is the last answer.
+        let answers = answers.scan(false, |ended, answer| {
+            let is_over = std::mem::replace(ended, answer.is_err());
+            std::future::ready((!is_over).then_some(answer))
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -154,47 +164,44 @@ impl Service for Lease {
 /// One client's stream of renewals: one answer for each, in order.
 struct Session {
     context: Arc<Context>,
-    caller: Caller,
     requests: Streaming<LeaseKeepAliveRequest>,
     requires_leader: bool,
     ended: bool,
 }
 
 impl Session {
-    async fn next(&mut self) -> Option<Result<LeaseKeepAliveResponse, Status>> {
+    /// The next lease to be renewed; after a fault none.
+    async fn next(&mut self) -> Option<Result<i64, Status>> {
         if self.ended {
             return None;
         }
-        let answer = self.answer().await?;
-        self.ended = answer.is_err();
-        Some(answer)
-    }
-
-    async fn answer(&mut self) -> Option<Result<LeaseKeepAliveResponse, Status>> {
         let mut leaderless = self.context.leaderless.clone();
         // Shutdown first, then the loss of the leader: both end the stream however many renewals wait.
         let request = tokio::select! { biased;
-            () = self.context.stop.cancelled() => return Some(Err(Error::Stopped.into())),
+            () = self.context.stop.cancelled() => Err(Error::Stopped.into()),
             Ok(_) = leaderless.wait_for(|lost| *lost), if self.requires_leader => {
-                return Some(Err(Error::NoLeader.into()));
+                Err(Error::NoLeader.into())
             }
             request = self.requests.message() => request,
         };
-        let id = match request {
-            Ok(Some(request)) => request.id,
-            Ok(None) => return None,
-            Err(status) => return Some(Err(status)),
-        };
-        // The header comes before the renewal: a revision after it could be one at which the lease
-        // is gone, and the answer would seem to say that it was still there.
-        let header = Some(self.context.header());
-        let ttl = match renew(&self.context, &self.caller, id).await {
-            Ok(ttl) => ttl,
-            Err(error) => return Some(Err(error.into())),
-        };
-        self.context.metrics.leases_renewed.inc();
-        Some(Ok(LeaseKeepAliveResponse { header, id, ttl }))
+        self.ended = request.is_err();
+        let request = request.transpose()?;
+        Some(request.map(|request| request.id))
     }
+}
+
+async fn answer(
+    context: Arc<Context>,
+    caller: Caller,
+    id: Result<i64, Status>,
+) -> Result<LeaseKeepAliveResponse, Status> {
+    let id = id?;
+    // The header comes before the renewal: a revision after it could be one at which the lease
+    // is gone, and the answer would seem to say that it was still there.
+    let header = Some(context.header());
+    let ttl = renew(&context, &caller, id).await?;
+    context.metrics.leases_renewed.inc();
+    Ok(LeaseKeepAliveResponse { header, id, ttl })
 }
 
 async fn renew(context: &Context, caller: &Caller, id: i64) -> Result<i64, Error> {
