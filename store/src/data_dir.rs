@@ -213,7 +213,11 @@ fn refuse_foreign(root: &Path, member: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
+/// Makes a folder where it is missing, and its name durable: without that, a loss of power takes all
+/// that was synced in it.
 fn make_private(path: &Path) -> Result<(), DataDirError> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -224,10 +228,22 @@ fn make_private(path: &Path) -> Result<(), DataDirError> {
             _ => error,
         })
         .map_err(access(path, "create"))?;
+    let above = missing.iter().filter_map(|dir| dir.parent());
+    for dir in above.map(or_here) {
+        sync_dirs(&[dir]).map_err(access(path, "sync the folder above"))?;
+    }
     // Creation alone says nothing about a folder that was there before.
     std::fs::read_dir(path)
         .map(drop)
         .map_err(access(path, "read"))
+}
+
+/// What a path without a folder before its name is in.
+fn or_here(dir: &Path) -> &Path {
+    match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    }
 }
 
 fn sync_dirs(dirs: &[&Path]) -> io::Result<()> {
