@@ -8,6 +8,7 @@
 
 mod check;
 mod command;
+mod disk;
 mod edn;
 pub mod generate;
 mod history;

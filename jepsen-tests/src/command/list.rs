@@ -4,21 +4,23 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::say;
-use crate::scenarios::{self, FORTY, How};
+use crate::disk;
+use crate::scenarios::{self, FORTY};
 
 /// Prints one line for each scenario: its number, what it does, what it needs, and whether it can
 /// be run here.
 pub(super) fn list() -> ExitCode {
     for (number, entry) in FORTY.iter().enumerate() {
         let number = number + 1;
-        let runs = match (&entry.how, why_not().or_else(|| entry.lacks())) {
-            (How::NotYet(lacks), _) => format!("not yet: it needs {lacks}"),
-            (How::Run(..), None) => format!("needs {}: runs here", entry.needs()),
-            (How::Run(..), Some(why)) => format!("needs {}: not here, {why}", entry.needs()),
-        };
+        let why = why_not()
+            .or_else(|| entry.lacks())
+            .or_else(|| entry.needs_disks().then(disk::why_not).flatten());
+        let here = why.map_or_else(|| "runs here".to_owned(), |why| format!("not here, {why}"));
         say(&format!(
-            "{number:>2}  {:<17} {}; {runs}\n",
-            entry.name, entry.what
+            "{number:>2}  {:<17} {}; needs {}: {here}\n",
+            entry.name,
+            entry.what,
+            entry.needs()
         ));
     }
     for (number, scenario) in scenarios::all().iter().enumerate() {

@@ -13,7 +13,7 @@ use crate::check::{Verdict, Workload};
 use crate::history::Event;
 use crate::nemesis::Nemesis;
 use crate::run::{self, Outcome, Spec};
-use crate::scenarios::{self, How};
+use crate::scenarios::{self};
 use crate::show;
 use crate::target::Kind;
 
@@ -171,14 +171,9 @@ fn specs(asked: &Run) -> Result<Vec<Spec>> {
         let entry = scenarios::find_entry(name).with_context(|| {
             format!("there is no scenario {name}; `keelson jepsen list` shows them")
         })?;
-        match entry.how {
-            How::NotYet(lacks) => bail!("the scenario {name} is not there yet: it needs {lacks}"),
-            How::Run(by, under, on) => {
-                workloads.extend(by);
-                nemesis.extend(under);
-                members = on;
-            }
-        }
+        workloads.extend(entry.how.0);
+        nemesis.extend(entry.how.1);
+        members = entry.how.2;
     }
     if !asked.workload.is_empty() {
         workloads.clone_from(&asked.workload);

@@ -11,9 +11,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::cpu::Group;
+use super::disks::{self, Broken};
 use super::membership::{self, As};
 use super::plan::{Cut, Fault, Jump, What, Who};
-use super::{change, files};
+use super::{change, failpoints, files};
 use crate::target::{Cluster, Rules, Target, Validity};
 use crate::wire::{Dial, range, revision};
 
@@ -47,6 +48,7 @@ pub(super) enum Undo {
     HangUp {
         _stalled: Vec<TcpStream>,
     },
+    Repair(Broken),
 }
 
 /// Does it. An error means that nothing was done.
@@ -113,6 +115,10 @@ async fn break_cluster(cluster: &Cluster, what: &What) -> Result<Done> {
         | What::Clock(..)
         | What::Cpu(..)
         | What::Certificates(_) => change::begin(cluster, what).await,
+        What::LoseUnsynced(_) | What::FullDisk(_) | What::SlowDisk(..) | What::Eio(..) => {
+            disks::begin(cluster, what).await
+        }
+        What::Failpoint(one, choice) => failpoints::begin(cluster, *one, *choice).await,
         What::Compact { .. } | What::Defrag(_) => Err(anyhow!("needs no control of processes")),
     }
 }
@@ -256,6 +262,7 @@ pub(super) async fn end(target: &Target, done: &Done) -> Result<()> {
         }
         Undo::Heal => cluster.set_links(Rules::heal),
         Undo::Hurry => cluster.set_links(Rules::hurry),
+        Undo::Repair(broken) => disks::repair(cluster, broken)?,
         Undo::Start(members) => {
             for at in members {
                 cluster.members()[*at].start()?;

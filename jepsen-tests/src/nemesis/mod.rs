@@ -5,6 +5,8 @@ mod act;
 mod certificates;
 mod change;
 mod cpu;
+mod disks;
+mod failpoints;
 mod files;
 mod lag;
 mod membership;
@@ -56,6 +58,17 @@ pub enum Nemesis {
     Cpu,
     /// Certificates renewed, ended and revoked, and handshakes that never end.
     Certificates,
+    /// SIGKILL to the same as `kill`, and the loss of all that their disks had not synced; then a start.
+    LoseUnsynced,
+    /// No space on the disks of the same; then some again, and a start of those that it stopped.
+    FullDisk,
+    /// Writes and syncs that take up to seconds, on the disks of the same.
+    SlowDisk,
+    /// Reads, writes or syncs of one disk that fail; then a start.
+    Eio,
+    /// The death of one member at a step that a crash would leave half done; then a start. Needs a build
+    /// with the feature `failpoints`.
+    Failpoint,
 }
 
 impl Nemesis {
@@ -77,6 +90,11 @@ impl Nemesis {
             Self::Clock => "clock",
             Self::Cpu => "cpu",
             Self::Certificates => "certificates",
+            Self::LoseUnsynced => "lose-unsynced",
+            Self::FullDisk => "full-disk",
+            Self::SlowDisk => "slow-disk",
+            Self::Eio => "eio",
+            Self::Failpoint => "failpoint",
         }
     }
 
@@ -97,6 +115,14 @@ impl Nemesis {
             Self::Clock => target::why_no_clock(),
             _ => None,
         }
+    }
+
+    /// Whether each member needs a disk of ours.
+    pub(crate) fn needs_disks(self) -> bool {
+        matches!(
+            self,
+            Self::LoseUnsynced | Self::FullDisk | Self::SlowDisk | Self::Eio
+        )
     }
 
     /// Whether a member may rightly refuse to go on after it.

@@ -10,12 +10,15 @@ use super::Nemesis;
 use super::certificates::Certificates;
 use super::lag::Victim;
 use super::membership::As;
+use crate::disk::Eio;
 use crate::target::REVOCABLE;
 
 /// Between two faults of one nemesis.
 const REST_MS: std::ops::Range<u64> = 500..3_000;
 /// As long as a fault lasts: from less than an election to several.
 const LASTS_MS: std::ops::Range<u64> = 500..5_000;
+/// More than any program has.
+const PLACES_MAX: usize = 10_000;
 const DELAY_MS: std::ops::Range<u64> = 20..400;
 /// From the start of a member that needs a snapshot to the kill that is to meet it.
 const AFTER_START_MS: std::ops::Range<u64> = 50..1_500;
@@ -60,6 +63,12 @@ pub(super) enum What {
     Clock(Who, Jump),
     Cpu(usize, u32),
     Certificates(Certificates),
+    LoseUnsynced(Who),
+    FullDisk(Who),
+    SlowDisk(Who, Duration),
+    Eio(usize, Eio),
+    /// A member, and which of its places.
+    Failpoint(usize, usize),
 }
 
 /// What a wall clock does.
@@ -110,7 +119,10 @@ impl What {
             | Self::Pause(who)
             | Self::Delay(who, _)
             | Self::Replace { who, .. }
-            | Self::Clock(who, _) => match who {
+            | Self::Clock(who, _)
+            | Self::LoseUnsynced(who)
+            | Self::FullDisk(who)
+            | Self::SlowDisk(who, _) => match who {
                 Who::Leader => "the leader".to_owned(),
                 Who::These(name, members) => format!("{name} {}", numbers(members)),
             },
@@ -131,6 +143,8 @@ impl What {
             Self::Restart => "each member in turn".to_owned(),
             Self::Certificates(what) => what.told(),
             Self::Compact { keeps, .. } => format!("all but {keeps} revisions"),
+            Self::Eio(one, what) => format!("{} of {}", what.told(), numbers(&[*one])),
+            Self::Failpoint(one, _) => format!("a failpoint of {}", numbers(&[*one])),
             Self::Defrag(one)
             | Self::TornTail(one, _)
             | Self::BitFlip(one, _)
@@ -196,6 +210,18 @@ pub(super) fn next(nemesis: Nemesis, members: usize, chance: &mut StdRng) -> Fau
                 2 => Certificates::Revoke(chance.random_range(0..REVOCABLE)),
                 _ => Certificates::Stall,
             }),
+            // What one member alone forgets the others know: half of the time all forget at once.
+            Nemesis::LoseUnsynced if chance.random() => {
+                What::LoseUnsynced(Who::These("all", shuffled(members, chance)))
+            }
+            Nemesis::LoseUnsynced => What::LoseUnsynced(who(members, chance)),
+            Nemesis::FullDisk => What::FullDisk(who(members, chance)),
+            Nemesis::SlowDisk => What::SlowDisk(who(members, chance), slowness(chance)),
+            Nemesis::Failpoint => What::Failpoint(one, chance.random_range(0..PLACES_MAX)),
+            Nemesis::Eio => {
+                let kinds = [Eio::Read, Eio::Write, Eio::Sync];
+                What::Eio(one, kinds[chance.random_range(0..kinds.len())])
+            }
         },
     }
 }
@@ -229,6 +255,12 @@ fn jump(chance: &mut StdRng) -> Jump {
         return Jump::By(by);
     }
     Jump::Strobe(by, Duration::from_millis(chance.random_range(STROBE_MS)))
+}
+
+/// From a busy disk to one that hangs for longer than an election.
+fn slowness(chance: &mut StdRng) -> Duration {
+    let range = if chance.random() { 10..200 } else { 200..2_000 };
+    Duration::from_millis(chance.random_range(range))
 }
 
 fn shuffled(members: usize, chance: &mut StdRng) -> Vec<usize> {

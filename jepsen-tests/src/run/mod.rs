@@ -56,7 +56,7 @@ pub async fn run(spec: &Spec, binary: PathBuf) -> Result<Outcome> {
                 program.pki = Some(Arc::new(Pki::new()?));
             }
             program.clock = clock.as_ref().map(|library| library.path.clone());
-            Target::start(program, spec.members).await?
+            Target::start(program, spec.members, spec.disks()).await?
         }
         None => Target::others(&spec.endpoints)?,
     };

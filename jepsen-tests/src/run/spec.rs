@@ -1,11 +1,13 @@
 //! What a run is made of: enough to do it again.
 
 use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::check::Workload;
+use crate::disk;
 use crate::nemesis::{CATCH_UP_ENTRIES, Nemesis, SNAPSHOT_ENTRIES};
-use crate::target::Kind;
+use crate::target::{Disks, Kind};
 use crate::workload::QUOTA_BYTES;
 
 const SECONDS_MAX: u64 = 24 * 3600;
@@ -64,6 +66,14 @@ impl Spec {
                 self.endpoints.is_empty(),
                 "--endpoints needs --target endpoints"
             );
+            if self.disks() == Disks::Own
+                && let Some(why) = disk::why_not()
+            {
+                bail!(
+                    "{why}; every nemesis but {} runs without it",
+                    disk_nemeses()
+                );
+            }
             return Ok(());
         }
         ensure!(
@@ -117,6 +127,14 @@ impl Spec {
         self.target != Kind::Endpoints && self.members > 2 && !is_refused
     }
 
+    /// Where its members keep their state.
+    pub(crate) fn disks(&self) -> Disks {
+        match self.nemesis.iter().any(|nemesis| nemesis.needs_disks()) {
+            true => Disks::Own,
+            false => Disks::Shared,
+        }
+    }
+
     /// The command that does it again.
     pub fn command(&self) -> String {
         let mut words = vec![
@@ -135,6 +153,15 @@ impl Spec {
         }
         words.join(" ")
     }
+}
+
+fn disk_nemeses() -> String {
+    let all = Nemesis::value_variants().iter();
+    let names: Vec<&str> = all
+        .filter(|nemesis| nemesis.needs_disks())
+        .map(|nemesis| nemesis.name())
+        .collect();
+    names.join(", ")
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! The forty scenarios that a store has to live through, by the numbers they have been given, and
-//! what of each can be run.
+//! The forty scenarios that a store has to live through, by the numbers they have been given, and how
+//! each is run.
 
 use crate::check::Workload;
 use crate::nemesis::Nemesis;
 
 use Nemesis::{
-    BitFlip, Certificates, Clock, Compact, Cpu, Defrag, Delay, Kill, Lag, Membership, Partition,
-    Pause, Restart, SnapshotCrash, TornTail,
+    BitFlip, Certificates, Clock, Compact, Cpu, Defrag, Delay, FullDisk, Kill, Lag, LoseUnsynced,
+    Membership, Partition, Pause, Restart, SlowDisk, SnapshotCrash, TornTail,
 };
 use Workload::{
     Append, Auth, Election, Lease, LeaseMass, Lock, Overload, QuorumLoss, Quota, Restore,
@@ -20,20 +20,17 @@ pub(crate) struct Entry {
     /// What it does.
     pub(crate) what: &'static str,
     /// How it is run.
-    pub(crate) how: How,
+    pub(crate) how: Run,
 }
 
-/// How a scenario is run.
-pub(crate) enum How {
-    /// By these workloads, each under all of these faults, on so many members.
-    Run(&'static [Workload], &'static [Nemesis], usize),
-    /// It is not there yet; what it lacks.
-    NotYet(&'static str),
-}
+/// How a scenario is run: by these workloads, each under all of these faults, on so many members.
+pub(crate) struct Run(
+    pub(crate) &'static [Workload],
+    pub(crate) &'static [Nemesis],
+    pub(crate) usize,
+);
 
-use How::{NotYet, Run};
-
-const fn entry(name: &'static str, what: &'static str, how: How) -> Entry {
+const fn entry(name: &'static str, what: &'static str, how: Run) -> Entry {
     Entry { name, what, how }
 }
 
@@ -137,7 +134,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "unsynced-loss",
         "what was not yet on the disk is lost by all members at once",
-        NotYet("a file system that forgets"),
+        Run(&[Append, VersionedRegister, Set], &[LoseUnsynced], 3),
     ),
     entry(
         "torn-tail",
@@ -152,12 +149,12 @@ pub(crate) const FORTY: [Entry; 40] = [
     entry(
         "full-disk",
         "no space left, and then again some",
-        NotYet("a disk of each member's own"),
+        Run(&[Append], &[FullDisk], 3),
     ),
     entry(
         "slow-disk",
         "syncs that take up to seconds, on the leader or a follower",
-        NotYet("a disk of each member's own"),
+        Run(&[VersionedRegister], &[SlowDisk], 3),
     ),
     entry(
         "snapshot-crash",
@@ -266,23 +263,23 @@ pub(crate) fn find(name: &str) -> Option<&'static Entry> {
 impl Entry {
     /// What it needs of the machine and the cluster.
     pub(crate) fn needs(&self) -> &'static str {
-        match &self.how {
-            Run(workloads, nemeses, _)
-                if nemeses.iter().any(|nemesis| nemesis.needs_control())
-                    || workloads.iter().any(|workload| workload.needs_control()) =>
-            {
-                "processes of ours"
-            }
-            Run(..) => "any cluster",
-            NotYet(lacks) => lacks,
+        let Run(workloads, nemeses, _) = self.how;
+        let control = nemeses.iter().any(|nemesis| nemesis.needs_control())
+            || workloads.iter().any(|workload| workload.needs_control());
+        match (self.needs_disks(), control) {
+            (true, _) => "processes and disks of ours",
+            (false, true) => "processes of ours",
+            (false, false) => "any cluster",
         }
     }
 
     /// What this machine lacks for its faults.
     pub(crate) fn lacks(&self) -> Option<&'static str> {
-        let Run(_, nemeses, _) = &self.how else {
-            return None;
-        };
-        nemeses.iter().find_map(|nemesis| nemesis.lacks())
+        self.how.1.iter().find_map(|nemesis| nemesis.lacks())
+    }
+
+    /// Whether each member needs a disk of ours.
+    pub(crate) fn needs_disks(&self) -> bool {
+        self.how.1.iter().any(|nemesis| nemesis.needs_disks())
     }
 }

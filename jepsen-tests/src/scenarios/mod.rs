@@ -5,7 +5,7 @@ mod catalog;
 mod kill_all_stores;
 mod plane_kills;
 
-pub(crate) use catalog::{FORTY, How, find as find_entry};
+pub(crate) use catalog::{FORTY, find as find_entry};
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

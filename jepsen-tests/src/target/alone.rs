@@ -26,8 +26,8 @@ impl Alone {
 
     /// Starts it on the data that is in `folder` under its name, and waits until it answers.
     pub(crate) async fn start(program: &Program, folder: &Path) -> Result<Self> {
-        let ports = ports::free(2).context("find ports")?;
-        let [client, peer] = ports[..] else {
+        let ports = ports::free(3).context("find ports")?;
+        let [client, peer, orders] = ports[..] else {
             anyhow::bail!("find ports");
         };
         let url = format!("http://127.0.0.1:{client}");
@@ -48,9 +48,14 @@ impl Alone {
             program: program.path.clone(),
             args: [&program.first[..], &usual[..]].concat(),
             env: Vec::new(),
+            orders,
         };
-        let urls = (url.clone(), Self::PEER_URL.to_owned());
-        let member = Member::new(Self::NAME.to_owned(), urls, folder, recipe);
+        let who = (
+            Self::NAME.to_owned(),
+            url.clone(),
+            Self::PEER_URL.to_owned(),
+        );
+        let member = Member::new(who, folder, recipe, None);
         member.start()?;
         let alone = Self { url, member };
         testkit::poll(READY_SECONDS, "an answer", async || {

@@ -1,7 +1,7 @@
 //! Members as processes of one machine, with a proxy before each for its peers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use super::clock;
 use super::link::{Pids, Proxy, Rules};
 use super::logs;
-use super::member::{Member, Recipe};
+use super::member::{self, Member, Recipe};
 use super::tls::Pki;
+use crate::disk::{self, Faults, Mounted};
 use crate::wire;
 
 /// What etcd has by default.
@@ -50,6 +51,15 @@ impl Program {
     }
 }
 
+/// Where members keep their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disks {
+    /// In a folder each, on this machine's disk.
+    Shared,
+    /// On a disk of ours each, which can be broken.
+    Own,
+}
+
 /// The members. Dropping it ends them and removes their state.
 pub(crate) struct Cluster {
     members: Arc<Vec<Member>>,
@@ -62,30 +72,21 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `count` members and waits until each answers.
-    pub(crate) async fn start(program: Program, count: usize) -> Result<Self> {
+    /// Starts `count` members, each on a disk of its own if `on` says so, and waits until each answers.
+    pub(crate) async fn start(program: Program, count: usize, on: Disks) -> Result<Self> {
         ensure!(
             matches!(count, 1 | 3 | 5 | 7),
             "a cluster of {count} members: choose 1, 3, 5 or 7"
         );
         let dir = tempfile::tempdir().context("make a folder for the members")?;
         let ports = Ports::find(count)?;
-        let recipes = (0..count).map(|number| {
-            let usual = [
-                flags(&ports, number, dir.path()),
-                tls_flags(&program, &ports, number),
-            ]
-            .concat();
-            let recipe = Recipe {
-                program: program.path.clone(),
-                args: [program.first.clone(), usual, program.flags.clone()].concat(),
-                env: clock::environment(&program, &clock_file(dir.path(), number)),
-            };
-            let url = format!("http://127.0.0.1:{}", ports.client[number]);
-            let peer_url = format!("http://127.0.0.1:{}", ports.proxy[number]);
-            Member::new(name(number), (url, peer_url), dir.path(), recipe)
-        });
-        let members: Arc<Vec<Member>> = Arc::new(recipes.collect());
+        if on == Disks::Own {
+            disk::remove_stale();
+        }
+        let members: Result<Vec<Member>> = (0..count)
+            .map(|number| make(&program, &ports, number, (dir.path(), on)))
+            .collect();
+        let members = Arc::new(members?);
         let cluster = Self {
             rules: watch::Sender::new(Rules::default()),
             pki: program.pki.clone(),
@@ -147,10 +148,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets every link go, and starts every member that does not run or is paused.
+    /// Mends disks, lets every link go, and starts every member that does not run or is paused.
     pub(crate) fn mend(&self) -> Result<()> {
         self.set_links(|rules| *rules = Rules::default());
         for member in self.members.iter() {
+            if let Ok(disk) = member.disk() {
+                disk.set_faults(|faults| *faults = Faults::default());
+            }
             member.resume();
             member.start()?;
         }
@@ -228,6 +232,34 @@ fn clock_file(dir: &std::path::Path, number: usize) -> PathBuf {
     dir.join(format!("{}.clock", name(number)))
 }
 
+fn make(
+    program: &Program,
+    ports: &Ports,
+    number: usize,
+    (dir, on): (&Path, Disks),
+) -> Result<Member> {
+    let name = name(number);
+    let data = member::data(dir, &name, on == Disks::Own);
+    let usual = [
+        flags(ports, number, &data),
+        tls_flags(program, ports, number),
+    ]
+    .concat();
+    let recipe = Recipe {
+        program: program.path.clone(),
+        args: [program.first.clone(), usual, program.flags.clone()].concat(),
+        env: clock::environment(program, &clock_file(dir, number)),
+        orders: ports.orders[number],
+    };
+    let disk = match (on, data.parent()) {
+        (Disks::Own, Some(at)) => Some(Mounted::new(at)?),
+        _ => None,
+    };
+    let url = format!("http://127.0.0.1:{}", ports.client[number]);
+    let peer_url = format!("http://127.0.0.1:{}", ports.proxy[number]);
+    Ok(Member::new((name, url, peer_url), dir, recipe, disk))
+}
+
 /// The name of the member with this number.
 fn name(number: usize) -> String {
     format!("n{}", number + 1)
@@ -238,6 +270,7 @@ struct Ports {
     peer: Vec<u16>,
     proxy: Vec<u16>,
     tls: Vec<u16>,
+    orders: Vec<u16>,
 }
 
 impl Ports {
@@ -250,6 +283,7 @@ impl Ports {
             peer: part(),
             proxy: part(),
             tls: part(),
+            orders: part(),
         })
     }
 }
@@ -267,7 +301,7 @@ fn tls_flags(program: &Program, ports: &Ports, number: usize) -> Vec<String> {
 }
 
 /// The flags of one member: etcd's own. Peers are told of the proxy's address alone.
-fn flags(ports: &Ports, number: usize, dir: &std::path::Path) -> Vec<String> {
+fn flags(ports: &Ports, number: usize, data: &Path) -> Vec<String> {
     let url = |port: u16| format!("http://127.0.0.1:{port}");
     let peers = ports.proxy.iter().enumerate();
     let peers: Vec<String> = peers
@@ -275,7 +309,7 @@ fn flags(ports: &Ports, number: usize, dir: &std::path::Path) -> Vec<String> {
         .collect();
     let pairs = [
         ("name", name(number)),
-        ("data-dir", dir.join(name(number)).display().to_string()),
+        ("data-dir", data.display().to_string()),
         ("listen-client-urls", url(ports.client[number])),
         ("advertise-client-urls", url(ports.client[number])),
         ("listen-peer-urls", url(ports.peer[number])),

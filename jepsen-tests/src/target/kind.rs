@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{Cluster, Program};
+use super::cluster::{Cluster, Disks, Program};
 
 /// Which servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -36,8 +36,8 @@ pub(crate) struct Target {
 
 impl Target {
     /// Starts `members` processes of `program`.
-    pub(crate) async fn start(program: Program, members: usize) -> Result<Self> {
-        let cluster = Cluster::start(program.clone(), members).await?;
+    pub(crate) async fn start(program: Program, members: usize, on: Disks) -> Result<Self> {
+        let cluster = Cluster::start(program.clone(), members, on).await?;
         Ok(Self {
             urls: cluster.urls(),
             prefix: "jepsen/".to_owned(),

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::guard::Guard;
+use crate::disk::{Disk, Mounted};
 
 /// A member that has not ended by then is killed.
 const END_TIME_MAX: Duration = Duration::from_secs(20);
@@ -22,6 +23,8 @@ pub(super) struct Recipe {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
+    /// The port for gofail's orders.
+    pub(super) orders: u16,
 }
 
 /// How a member belongs to its cluster.
@@ -47,6 +50,8 @@ pub(crate) struct Member {
     pub(crate) peer_url: String,
     /// Where its state is.
     pub(crate) data: PathBuf,
+    /// Where a build for tests listens for gofail's orders.
+    pub(crate) orders: u16,
     /// What it says.
     pub(super) log: PathBuf,
     pub(super) recipe: Recipe,
@@ -55,6 +60,10 @@ pub(crate) struct Member {
     seat: Mutex<Seat>,
     /// Whether it may end by itself.
     is_leaving: AtomicBool,
+    /// Faults of its disk for which it may rightly end by itself.
+    excuses: AtomicUsize,
+    // After the process: nothing of it may be in use when it is taken off.
+    disk: Option<Mounted>,
 }
 
 #[derive(Debug)]
@@ -67,24 +76,46 @@ struct Running {
 }
 
 impl Member {
+    /// A member whose state is below `dir`, on a disk of its own there if it has one.
     pub(super) fn new(
-        name: String,
-        (url, peer_url): (String, String),
+        (name, url, peer_url): (String, String, String),
         dir: &Path,
         recipe: Recipe,
+        disk: Option<Mounted>,
     ) -> Self {
         Self {
-            data: dir.join(&name),
+            data: data(dir, &name, disk.is_some()),
             log: dir.join(format!("{name}.log")),
             name,
             url,
             peer_url,
+            orders: recipe.orders,
             recipe,
             running: Mutex::new(None),
             deaths: Mutex::default(),
             seat: Mutex::default(),
             is_leaving: AtomicBool::new(false),
+            excuses: AtomicUsize::new(0),
+            disk,
         }
+    }
+
+    /// Its disk, if it has one of its own.
+    pub(crate) fn disk(&self) -> Result<&Disk> {
+        let disk = self.disk.as_ref().context("it has no disk of its own")?;
+        Ok(&*disk.disk)
+    }
+
+    /// From now on an end by itself is no failure: something is done to it that excuses one.
+    pub(crate) fn excuse(&self) {
+        self.look();
+        self.excuses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What excused an end is over. Whether it had ended was looked at before.
+    pub(crate) fn expect(&self) {
+        self.look();
+        self.excuses.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Starts it, unless it runs or is no member.
@@ -105,6 +136,7 @@ impl Member {
         let mut child = Command::new(&self.recipe.program)
             .args(self.recipe.args.iter().chain(&more))
             .envs(self.recipe.env.iter().cloned())
+            .env("GOFAIL_HTTP", format!("127.0.0.1:{}", self.orders))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log")?)
             .stderr(log)
@@ -129,12 +161,19 @@ impl Member {
 
     /// SIGKILL, and waits for the end. False if it did not run.
     pub(crate) fn kill(&self) -> bool {
+        self.kill_and(|| {})
+    }
+
+    /// The same, and does `more` before anybody can start it again.
+    pub(crate) fn kill_and(&self, more: impl FnOnce()) -> bool {
         self.look();
-        let Some(mut running) = self.running.lock().take() else {
+        let mut place = self.running.lock();
+        let Some(mut running) = place.take() else {
             return false;
         };
         let _ = running.child.kill();
         let _ = running.child.wait();
+        more();
         true
     }
 
@@ -213,7 +252,9 @@ impl Member {
         let mut running = self.running.lock();
         let Some(now) = running.as_mut() else { return };
         if let Ok(Some(status)) = now.child.try_wait() {
-            if !now.is_ending && !self.is_leaving.load(Ordering::Relaxed) {
+            let is_excused =
+                self.is_leaving.load(Ordering::Relaxed) || self.excuses.load(Ordering::Relaxed) > 0;
+            if !now.is_ending && !is_excused {
                 let told = format!("{} ended by itself: {status}", self.name);
                 self.deaths.lock().push(told);
             }
@@ -252,5 +293,14 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Where a member's state is.
+pub(super) fn data(dir: &Path, name: &str, has_disk: bool) -> PathBuf {
+    match has_disk {
+        // The disk's own first folder is the file system's, not the member's.
+        true => dir.join(format!("{name}-disk")).join("data"),
+        false => dir.join(name),
     }
 }

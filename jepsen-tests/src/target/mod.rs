@@ -1,7 +1,8 @@
 //! The cluster under test: real processes that are ours to break, or endpoints that are not.
 //!
 //! A member of ours and a real etcd take the same flags, so one launcher serves both. Every peer
-//! link passes a proxy of ours, which can hold or delay each direction of each pair of members.
+//! link passes a proxy of ours, which can hold or delay each direction of each pair of members. For
+//! faults of disks each member has one of ours (`crate::disk`).
 
 mod alone;
 mod clock;
@@ -15,7 +16,8 @@ mod tls;
 
 pub(crate) use alone::Alone;
 pub(crate) use clock::{Library as ClockLibrary, why_not as why_no_clock};
-pub(crate) use cluster::{Cluster, Program};
+pub(crate) use cluster::{Cluster, Disks, Program};
+pub(crate) use guard::Guard;
 pub use kind::Kind;
 pub(crate) use kind::Target;
 pub(crate) use link::Rules;
