@@ -7,6 +7,7 @@ mod check;
 mod codegen;
 mod command;
 mod differential;
+mod jepsen;
 mod packages;
 mod peers;
 mod rocksdb;
@@ -74,6 +75,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Breaks clusters of the store on purpose and judges what came of it. Ends with a line `N passed, N failed`.
+    Jepsen(jepsen::Asked),
     /// Measures the store beside a real etcd, alternating, with etcd's own load tool.
     Bench {
         /// Folder of the peers' programs (`etcd-3.7` and `benchmark`).
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Task::Codegen { args } => codegen::run(&args),
         Task::Differential { peers } => differential::run(peers),
         Task::Sim { args } => sim::run(&args),
+        Task::Jepsen(asked) => jepsen::run(&asked),
         Task::Bench { peers } => bench::run(peers),
     };
     match outcome {
