@@ -23,6 +23,8 @@ pub(super) struct Log {
     pub(super) end: i64,
     /// In the order of revisions.
     pub(super) entries: Vec<Entry>,
+    /// Whether nothing of the run was compacted before it was read.
+    pub(super) is_whole: bool,
 }
 
 impl Log {
@@ -92,6 +94,12 @@ fn parse(op: &Op<'_>) -> Result<Log, Error> {
         from: *from,
         end: *end,
         entries: entries_of(entries, line)?,
+        is_whole: op
+            .invoked
+            .value
+            .elements()
+            .and_then(|asked| asked.first()?.int())
+            .is_none_or(|asked| asked == *from),
     })
 }
 

@@ -22,6 +22,11 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Whether a key that the log has not named so far never was.
+    pub(in crate::check) fn is_whole(&self) -> bool {
+        self.log.is_whole
+    }
+
     /// After everything up to and with `revision`, which never goes back.
     pub(in crate::check) fn forward(&mut self, revision: i64) {
         while let Some(entry) = self.log.entries.get(self.next) {

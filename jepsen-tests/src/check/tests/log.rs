@@ -195,3 +195,13 @@ fn a_lock_holds_off_others_as_long_as_it_is_told_to() {
     assert_eq!(lock("5", 3, 2), "not-owner");
     assert_eq!(lock("5", 6, 7), "not-held");
 }
+
+#[test]
+fn what_was_compacted_before_the_log_was_read_is_not_held_against_anybody() {
+    let text = "0 does :f :acquire :value [0 \"lock/0/a\" 4]\n\
+         0 does :f :fenced-write :value [\"r\" 6 4]\n9 invoke :f :log :value [2 9]\n\
+         9 ok :f :log :value [4 9 [[4 :put \"r\" \"6 on 5 by lock/0/a\" 3 2 nil 0]]]\n";
+    assert_eq!(found(text, Workload::Lock), "");
+    let whole = text.replace("[2 9]", "[4 9]");
+    assert_eq!(found(&whole, Workload::Lock), "not-held, not-owner");
+}
