@@ -308,10 +308,10 @@ fn channel(name: &str, tls: Option<&ClientTlsConfig>) -> Result<Channel, tonic::
     let mut endpoint = Endpoint::from_shared(address)?
         .connect_timeout(Duration::from_secs(2))
         .tcp_nodelay(true)
-        // A member that vanished without a word is noticed after the sum of the two.
+        // A member that vanished without a word is noticed after the sum of the two, while a call waits for
+        // it. etcd cuts off clients that ping without one.
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
         // Lists and watches move megabytes: the default window would make them wait for the wire.
         .initial_stream_window_size(4 * 1024 * 1024)
         .initial_connection_window_size(16 * 1024 * 1024);
