@@ -275,7 +275,7 @@ struct Ports {
 
 impl Ports {
     fn find(count: usize) -> Result<Self> {
-        let all = ports::free(4 * count).context("find ports")?;
+        let all = ports::free(5 * count).context("find ports")?;
         let mut parts = all.chunks_exact(count).map(<[u16]>::to_vec);
         let mut part = || parts.next().unwrap_or_default();
         Ok(Self {

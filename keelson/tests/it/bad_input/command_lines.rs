@@ -150,7 +150,6 @@ fn the_store_tells_what_is_wrong_in_its_environment() -> Result<()> {
 #[test]
 fn the_store_says_what_to_do_instead_of_what_it_cannot() -> Result<()> {
     let cases: &[Case<'_>] = &[
-        (&["--discovery-srv=x"], 1, "name the members by"),
         (
             &["--cert-file=x"],
             1,
@@ -171,15 +170,9 @@ fn the_store_says_what_to_do_instead_of_what_it_cannot() -> Result<()> {
         refused(&[&["store"][..], *args].concat())?.says(*status, words)?;
     }
     // All faults at once, so that nobody has to try once for each.
-    let several = refused(&[
-        "store",
-        "--heartbeat-interval=0",
-        "--discovery-srv=x",
-        "--cert-file=x",
-    ])?;
+    let several = refused(&["store", "--heartbeat-interval=0", "--cert-file=x"])?;
     for words in [
         "--heartbeat-interval must be >0",
-        "--discovery-srv=x",
         "--cert-file and --key-file",
     ] {
         several.says(1, words)?;
