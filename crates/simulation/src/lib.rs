@@ -1,5 +1,5 @@
 //! Deterministic simulation of the store's consensus and state machine: a cluster of three in one
-//! process, on virtual time, network and disk. The same seed gives the same history on any machine.
+//! process, on virtual time, network and disk. The same seed gives the same history.
 //!
 //! Real here are the raft log, the state machine, what lies between them and openraft, and openraft with
 //! the settings of a running member. Simulated are the runtime and its clock (`openraft-rt-sim`), the

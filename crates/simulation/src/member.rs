@@ -40,6 +40,8 @@ openraft::declare_raft_types!(
         AsyncRuntime = SimRuntime,
 );
 
+impl stepwise::Types for SimTypes {}
+
 /// A member that runs.
 pub(crate) struct Node {
     pub(crate) running: Running<SimTypes>,

@@ -42,20 +42,7 @@ pub trait Types:
 {
 }
 
-impl<C> Types for C where
-    C: RaftTypeConfig<
-            D = Raw,
-            R = Raw,
-            NodeId = u64,
-            Node = Member,
-            Term = u64,
-            LeaderId = RaftLeaderId,
-            Vote = Vote,
-            Payload = EntryPayload<Raw, u64, Member>,
-            Entry = RaftEntry,
-        >
-{
-}
+impl Types for TypeConfig {}
 
 /// Who leads: a term has one leader.
 pub type RaftLeaderId = leader_id_std::LeaderId<u64, u64>;

@@ -23,8 +23,32 @@ type Rows = BTreeMap<Vec<u8>, Bytes>;
 
 /// All rows at one moment. Families are shared with snapshots and copied when written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct State {
+pub struct State {
     families: [Arc<Rows>; 3],
+}
+
+impl State {
+    /// Applies a batch's changes.
+    pub fn apply(&mut self, ops: &[Op]) {
+        for op in ops {
+            match op {
+                Op::Put { family, key, value } => {
+                    let rows = Arc::make_mut(&mut self.families[family.index()]);
+                    rows.insert(key.clone(), Bytes::copy_from_slice(value));
+                }
+                Op::Delete { family, key } => {
+                    Arc::make_mut(&mut self.families[family.index()]).remove(key);
+                }
+            }
+        }
+    }
+
+    /// Bytes of all keys and values.
+    pub fn bytes(&self) -> u64 {
+        let rows = self.families.iter().flat_map(|rows| rows.iter());
+        rows.map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum()
+    }
 }
 
 /// Opens [`MemEngine`]s.
@@ -131,17 +155,7 @@ impl Engine for MemEngine {
     }
 
     fn write(&self, batch: WriteBatch) -> Result<()> {
-        let mut state = self.state.write();
-        for op in batch.into_ops() {
-            match op {
-                Op::Put { family, key, value } => {
-                    Arc::make_mut(&mut state.families[family.index()]).insert(key, value.into());
-                }
-                Op::Delete { family, key } => {
-                    Arc::make_mut(&mut state.families[family.index()]).remove(&key);
-                }
-            }
-        }
+        self.state.write().apply(&batch.into_ops());
         Ok(())
     }
 
@@ -159,13 +173,8 @@ impl Engine for MemEngine {
     }
 
     fn sizes(&self) -> Result<Sizes> {
-        let state = self.state.read();
-        let rows = state.families.iter().flat_map(|rows| rows.iter());
-        let total_bytes = rows
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum();
         Ok(Sizes {
-            total_bytes,
+            total_bytes: self.state.read().bytes(),
             memory_bytes: 0,
         })
     }

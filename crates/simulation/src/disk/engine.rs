@@ -2,43 +2,18 @@
 //! since then a loss of power keeps some from the beginning, each whole, since a real engine writes in
 //! the background whenever it likes.
 
-use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use store::engine::mem::State;
 use store::engine::{
     Direction, Engine, EngineError, Family, Op, Opener, Reader, Result, Sizes, Span, Visit,
     WriteBatch,
 };
 
 use super::mount::Mount;
-
-type Rows = BTreeMap<Vec<u8>, Bytes>;
-
-/// All rows at one moment. Families are shared with snapshots and copied when written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct State {
-    families: [Arc<Rows>; 3],
-}
-
-impl State {
-    fn apply(&mut self, ops: &[Op]) {
-        for op in ops {
-            match op {
-                Op::Put { family, key, value } => {
-                    let rows = Arc::make_mut(&mut self.families[family.index()]);
-                    rows.insert(key.clone(), Bytes::copy_from_slice(value));
-                }
-                Op::Delete { family, key } => {
-                    Arc::make_mut(&mut self.families[family.index()]).remove(key);
-                }
-            }
-        }
-    }
-}
 
 /// The rows of one engine.
 #[derive(Debug, Default)]
@@ -109,38 +84,6 @@ impl TableEngine {
     }
 }
 
-impl Reader for State {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.families[family.index()].get(key).cloned())
-    }
-
-    fn multi_get(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>> {
-        let rows = &self.families[family.index()];
-        Ok(keys.iter().map(|key| rows.get(key).cloned()).collect())
-    }
-
-    fn scan(
-        &self,
-        family: Family,
-        span: Span<'_>,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<()> {
-        if span.end.is_some_and(|end| end <= span.start) {
-            return Ok(());
-        }
-        let end = span.end.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows =
-            self.families[family.index()].range::<[u8], _>((Bound::Included(span.start), end));
-        let mut step = |(key, value): (&Vec<u8>, &Bytes)| visit(key, value);
-        let _: ControlFlow<()> = match direction {
-            Direction::Forward => rows.into_iter().try_for_each(&mut step),
-            Direction::Backward => rows.into_iter().rev().try_for_each(&mut step),
-        };
-        Ok(())
-    }
-}
-
 impl Reader for TableEngine {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
         self.table.lock().live.get(family, key)
@@ -192,11 +135,7 @@ impl Engine for TableEngine {
     }
 
     fn sizes(&self) -> Result<Sizes> {
-        let table = self.table.lock();
-        let rows = table.live.families.iter().flat_map(|rows| rows.iter());
-        let total_bytes = rows
-            .map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum();
+        let total_bytes = self.table.lock().live.bytes();
         Ok(Sizes {
             total_bytes,
             memory_bytes: total_bytes,
