@@ -1,10 +1,7 @@
-//! Leases by the million: what one member takes for them, in time and memory, beside others.
-//! `leases NAME=PROGRAM.. [LEASES]` starts each program with etcd's flags on a fresh folder, and does
+//! Leases by the million: what one member takes for them, in time and memory, beside others. It starts each program with etcd's flags on a fresh folder, and does
 //! each step on all of them in turns before the next one. A figure is only worth its ratio to another
 //! program's in the same run.
-#![expect(clippy::print_stdout, reason = "the table is what was asked for")]
 
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,9 +14,9 @@ use proto_etcd::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseTimeToLiveRequest,
     PutRequest,
 };
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
+
+use crate::server::Server;
 
 const CONNECTIONS: u64 = 20;
 /// Requests under way at once.
@@ -31,10 +28,9 @@ const ENDING_TTL_S: i64 = 15;
 const LONG_TTL_S: i64 = 1_000_000;
 const READY_S: u64 = 300;
 
-#[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn run(args: &[String]) -> Result<()> {
     let (mut targets, mut leases) = (Vec::new(), 1_000_000);
-    for arg in std::env::args().skip(1) {
+    for arg in args {
         match arg.split_once('=') {
             Some((name, program)) => targets.push(Target::new(name, program)?),
             None => leases = arg.parse().context("LEASES is a number")?,
@@ -44,12 +40,12 @@ async fn main() -> Result<()> {
     let asked = leases / 5;
     for target in &mut targets {
         target.start(0).await?;
-        target.note("memory, empty (MiB)", target.rss_mib()?);
+        target.note("memory, empty (MiB)", target.server.rss_mib()?);
     }
     for target in &mut targets {
         let seconds = target.timed(leases, grant(1, LONG_TTL_S)).await?;
         target.note("grants (/s)", rate(leases, seconds));
-        target.note("memory, granted (MiB)", target.rss_mib()?);
+        target.note("memory, granted (MiB)", target.server.rss_mib()?);
     }
     for target in &mut targets {
         let seconds = target.timed(asked, time_to_live(leases)).await?;
@@ -62,14 +58,14 @@ async fn main() -> Result<()> {
         target.note("list of all (s)", seconds);
     }
     for target in &mut targets {
-        target.stop().await?;
+        target.server.stop().await?;
         let seconds = target.start(leases).await?;
         target.note("restart (s)", seconds);
-        target.note("memory, restarted (MiB)", target.rss_mib()?);
+        target.note("memory, restarted (MiB)", target.server.rss_mib()?);
     }
     for target in &mut targets {
         target.expire(leases).await?;
-        target.stop().await?;
+        target.server.stop().await?;
     }
     print(&targets);
     Ok(())
@@ -81,7 +77,10 @@ fn rate(count: u64, seconds: f64) -> f64 {
 }
 
 fn print(targets: &[Target]) {
-    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    let names: Vec<&str> = targets
+        .iter()
+        .map(|target| target.server.name.as_str())
+        .collect();
     println!("| | {} | ratio |", names.join(" | "));
     println!("|---|{}---|", "---|".repeat(names.len()));
     for (row, (what, first)) in targets[0].notes.iter().enumerate() {
@@ -94,12 +93,7 @@ fn print(targets: &[Target]) {
 
 /// A program and its one member.
 struct Target {
-    name: String,
-    program: String,
-    dir: TempDir,
-    client: u16,
-    peer: u16,
-    child: Option<Child>,
+    server: Server,
     channels: Vec<Channel>,
     notes: Vec<(&'static str, f64)>,
 }
@@ -141,82 +135,32 @@ fn time_to_live(leases: u64) -> Ask {
 impl Target {
     fn new(name: &str, program: &str) -> Result<Self> {
         Ok(Self {
-            name: name.to_owned(),
-            program: program.to_owned(),
-            dir: tempfile::tempdir()?,
-            client: base::ports::free_one()?,
-            peer: base::ports::free_one()?,
-            child: None,
+            server: Server::new(name, program)?,
             channels: Vec::new(),
             notes: Vec::new(),
         })
     }
 
     fn note(&mut self, what: &'static str, value: f64) {
-        println!("{}: {what}: {value:.1}", self.name);
+        println!("{}: {what}: {value:.1}", self.server.name);
         self.notes.push((what, value));
     }
 
     /// Starts the member and waits until it serves and knows so many leases; how long that took.
     async fn start(&mut self, leases: u64) -> Result<f64> {
         let started = Instant::now();
-        let (client, peer) = (self.client, self.peer);
-        let (client, peer) = (url(client), url(peer));
-        let log = std::fs::File::create(self.dir.path().join("log"))?;
-        let child = Command::new(&self.program)
-            .args(["--name=m0", &format!("--initial-cluster=m0={peer}")])
-            .args([
-                "--listen-client-urls",
-                &client,
-                "--advertise-client-urls",
-                &client,
-            ])
-            .args([
-                "--listen-peer-urls",
-                &peer,
-                "--initial-advertise-peer-urls",
-                &peer,
-            ])
-            .args([
-                "--quota-backend-bytes=8589934592",
-                "--log-level=warn",
-                "--data-dir",
-            ])
-            .arg(self.dir.path().join("data"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("start {}", self.program))?;
-        self.child = Some(child);
-        let connect = || Ok(Endpoint::from_shared(client.clone())?.connect_lazy());
-        self.channels = (0..CONNECTIONS).map(|_| connect()).collect::<Result<_>>()?;
+        let place = self.server.place();
+        self.server
+            .spawn(&place, &["--quota-backend-bytes=8589934592"])?;
+        self.channels = (0..CONNECTIONS)
+            .map(|_| self.server.channel())
+            .collect::<Result<_>>()?;
         let ready = testkit::poll(READY_S, "the member serves", async || {
             let known = self.list(leases).await;
             known.map_err(|error| error.to_string())
         });
         ready.await?;
         Ok(started.elapsed().as_secs_f64())
-    }
-
-    async fn stop(&mut self) -> Result<()> {
-        if let Some(mut child) = self.child.take() {
-            let id = child.id().context("the member has ended")?;
-            let id = rustix::process::Pid::from_raw(i32::try_from(id)?).context("a process")?;
-            rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-            child.wait().await?;
-        }
-        Ok(())
-    }
-
-    fn rss_mib(&self) -> Result<f64> {
-        let id = self.child.as_ref().and_then(Child::id);
-        let id = id.context("the member has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        Ok(kib.context("no VmRSS")?.parse::<f64>()? / 1024.0)
     }
 
     fn channel(&self, number: u64) -> Channel {
@@ -313,8 +257,4 @@ impl Target {
         self.note("the slowest put meanwhile (ms)", rate(slowest, 1.0));
         Ok(())
     }
-}
-
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
 }
