@@ -17,7 +17,7 @@ const MS_NS: i64 = 1_000_000;
 /// Three elections of a second each.
 const WITHIN_MS: i64 = 3_000;
 /// A leader that is cut off in one direction alone first has to find that out, and so do those who
-/// hear of it; in a ring candidates meet.
+/// hear of it; in a ring and at a bridge candidates meet.
 const HALF_CUT_WITHIN_MS: i64 = 5_000;
 /// How often members are asked, how long an answer may take, and a slow machine.
 const SLACK_MS: i64 = 1_500;
@@ -105,7 +105,8 @@ impl Watch {
                 self.active.insert(String::new());
             }
             self.active.insert(name.to_owned());
-            self.within_ms = match told.contains("one way") || told.contains("ring") {
+            let is_half_cut = ["one way", "ring", "bridge"];
+            self.within_ms = match is_half_cut.iter().any(|cut| told.contains(cut)) {
                 true => HALF_CUT_WITHIN_MS,
                 false => WITHIN_MS,
             };

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::cpu::Group;
 use super::disks::{self, Broken};
 use super::membership::{self, As};
-use super::plan::{Cut, Fault, Jump, What, Who};
+use super::plan::{Cut, Fault, Jump, What, Who, bridged};
 use super::{change, failpoints, files};
-use crate::target::{Cluster, Rules, Target, Validity};
+use crate::target::{Cluster, Rules, Target, Validity, Wrong};
 use crate::wire::{Dial, range, revision};
 
 /// Looks at a member that was restarted, before the next one goes down.
@@ -193,6 +193,12 @@ async fn partition(cluster: &Cluster, cut: &Cut) -> Result<Done> {
             }
             format!("ring {}", names(cluster, order))
         }
+        Cut::Bridge(order) => {
+            let (one, half, other) = bridged(order);
+            rules.cut(half, other);
+            let (one, half) = (names(cluster, one), names(cluster, half));
+            format!("bridge {one}, {half} from {}", names(cluster, other))
+        }
         Cut::Mute(one) => {
             others(&[*one])
                 .into_iter()
@@ -236,8 +242,12 @@ pub(super) async fn last(target: &Target, fault: &Fault, done: &Done, stop: &Can
                 while tokio::time::Instant::now() < until {
                     sleep(*each).await;
                     is_wrong = !is_wrong;
+                    let wrong = Wrong {
+                        by_ms: if is_wrong { *ms } else { 0 },
+                        ..Wrong::default()
+                    };
                     // The file was there a moment ago.
-                    let _ = change::set_clocks(cluster, members, if is_wrong { *ms } else { 0 });
+                    let _ = change::set_clocks(cluster, members, wrong);
                 }
             }
             _ => tokio::time::sleep_until(until).await,
@@ -274,7 +284,7 @@ pub(super) async fn end(target: &Target, done: &Done) -> Result<()> {
             }
         }
         Undo::Rejoin(members, by) => membership::grow(cluster, members, *by).await?,
-        Undo::TrueTime(members) => change::set_clocks(cluster, members, 0)?,
+        Undo::TrueTime(members) => change::set_clocks(cluster, members, Wrong::default())?,
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::act::{Done, Undo, done, names, resolve};
 use super::cpu::Group;
 use super::plan::What;
 use super::{certificates, lag, membership};
-use crate::target::Cluster;
+use crate::target::{Cluster, Wrong};
 
 /// Does it. An error means that nothing was done.
 pub(super) async fn begin(cluster: &Cluster, what: &What) -> Result<Done> {
@@ -32,7 +32,7 @@ pub(super) async fn begin(cluster: &Cluster, what: &What) -> Result<Done> {
         }
         What::Clock(who, jump) => {
             let (told, members) = resolve(cluster, who).await?;
-            set_clocks(cluster, &members, jump.ms())?;
+            set_clocks(cluster, &members, jump.wrong())?;
             let told = format!("{told} {}: {jump:?}", names(cluster, &members));
             let undo = Undo::TrueTime(members);
             Ok(Done { told, undo })
@@ -49,10 +49,10 @@ pub(super) async fn begin(cluster: &Cluster, what: &What) -> Result<Done> {
     }
 }
 
-/// Moves these members' wall clocks by so many milliseconds from the true time.
-pub(super) fn set_clocks(cluster: &Cluster, members: &[usize], ms: i64) -> Result<()> {
+/// Says how wrong these members' wall clocks are from now on.
+pub(super) fn set_clocks(cluster: &Cluster, members: &[usize], wrong: Wrong) -> Result<()> {
     for at in members {
-        cluster.set_clock(*at, ms.saturating_mul(1_000_000))?;
+        cluster.set_clock(*at, wrong)?;
     }
     Ok(())
 }

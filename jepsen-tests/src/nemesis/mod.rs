@@ -32,7 +32,7 @@ pub enum Nemesis {
     Kill,
     /// SIGSTOP to the same; then SIGCONT.
     Pause,
-    /// Links held: the leader alone, halves, a ring, one way, or flapping.
+    /// Links held: the leader alone, halves, a ring, a bridge, one way, or flapping.
     Partition,
     /// Links delayed by up to some hundred milliseconds.
     Delay,
@@ -52,7 +52,7 @@ pub enum Nemesis {
     Lag,
     /// The same by its death; and while the snapshot may be on its way, another kill.
     SnapshotCrash,
-    /// Wall clocks of members that jump, or to and fro.
+    /// Wall clocks of members that jump, or to and fro, or run too fast or too slow.
     Clock,
     /// A member with a small part of a processor.
     Cpu,

@@ -11,7 +11,7 @@ use super::certificates::Certificates;
 use super::lag::Victim;
 use super::membership::As;
 use crate::disk::Eio;
-use crate::target::REVOCABLE;
+use crate::target::{REVOCABLE, Wrong};
 
 /// Between two faults of one nemesis.
 const REST_MS: std::ops::Range<u64> = 500..3_000;
@@ -22,6 +22,8 @@ const PLACES_MAX: usize = 10_000;
 const DELAY_MS: std::ops::Range<u64> = 20..400;
 /// From the start of a member that needs a snapshot to the kill that is to meet it.
 const AFTER_START_MS: std::ops::Range<u64> = 50..1_500;
+/// What a clock that is driven by a bad crystal, or pulled back hard, may do at the worst.
+const DRIFT_PERCENT_MAX: i64 = 20;
 const STROBE_MS: std::ops::Range<u64> = 5..200;
 /// Of each hundred milliseconds of a processor.
 const CPU_MS: std::ops::Range<u32> = 2..20;
@@ -78,6 +80,8 @@ pub(super) enum Jump {
     By(i64),
     /// Is wrong and right again each so long.
     Strobe(i64, Duration),
+    /// Is wrong by so many milliseconds, and from there on runs too fast by so many percent.
+    Drift(i64, i64),
 }
 
 /// To whom; members by number.
@@ -95,6 +99,8 @@ pub(super) enum Cut {
     Halves(Vec<usize>, usize),
     /// Each hears and is heard by its neighbours in this order alone.
     Ring(Vec<usize>),
+    /// The first of these sees all, and the others are halves that do not see each other.
+    Bridge(Vec<usize>),
     /// What the first sends does not reach the others.
     Mute(usize),
     /// What others send does not reach this one.
@@ -104,9 +110,15 @@ pub(super) enum Cut {
 }
 
 impl Jump {
-    pub(super) fn ms(&self) -> i64 {
-        match self {
-            Self::By(ms) | Self::Strobe(ms, _) => *ms,
+    /// What the clock is told first.
+    pub(super) fn wrong(&self) -> Wrong {
+        let (by_ms, fast_percent) = match self {
+            Self::By(ms) | Self::Strobe(ms, _) => (*ms, 0),
+            Self::Drift(ms, percent) => (*ms, *percent),
+        };
+        Wrong {
+            by_ms,
+            fast_percent,
         }
     }
 }
@@ -130,6 +142,7 @@ impl What {
                 Cut::LeaderAlone => "the leader alone".to_owned(),
                 Cut::Halves(all, first) => halves(all, *first),
                 Cut::Ring(all) => format!("ring {}", numbers(all)),
+                Cut::Bridge(all) => bridge(all),
                 Cut::Mute(one) => format!("one way, nothing from {}", numbers(&[*one])),
                 Cut::Deaf(one) => format!("one way, nothing to {}", numbers(&[*one])),
                 Cut::Flapping(all, first, each) => {
@@ -153,6 +166,19 @@ impl What {
             | Self::Cpu(one, _) => numbers(&[*one]),
         }
     }
+}
+
+fn bridge(all: &[usize]) -> String {
+    let (one, half, other) = bridged(all);
+    let (one, half, other) = (numbers(one), numbers(half), numbers(other));
+    format!("bridge {one}, {half} from {other}")
+}
+
+/// The member that sees all, and the two halves.
+pub(super) fn bridged(order: &[usize]) -> (&[usize], &[usize], &[usize]) {
+    let (one, others) = order.split_at(order.len().min(1));
+    let (half, other) = others.split_at(others.len() / 2);
+    (one, half, other)
 }
 
 fn halves(all: &[usize], first: usize) -> String {
@@ -251,10 +277,16 @@ fn replace(members: usize, chance: &mut StdRng) -> What {
 fn jump(chance: &mut StdRng) -> Jump {
     let most = [900, 10_000, 3_600_000, 86_400_000][chance.random_range(0..4)];
     let by = chance.random_range(-most..=most);
-    if chance.random() {
-        return Jump::By(by);
+    match chance.random_range(0..3) {
+        0 => Jump::By(by),
+        1 => Jump::Strobe(by, Duration::from_millis(chance.random_range(STROBE_MS))),
+        // Half of them from the true time on.
+        _ => {
+            let percent = chance.random_range(1..=DRIFT_PERCENT_MAX);
+            let percent = if chance.random() { percent } else { -percent };
+            Jump::Drift(if chance.random() { by } else { 0 }, percent)
+        }
     }
-    Jump::Strobe(by, Duration::from_millis(chance.random_range(STROBE_MS)))
 }
 
 /// From a busy disk to one that hangs for longer than an election.
@@ -287,7 +319,7 @@ fn cut(members: usize, chance: &mut StdRng) -> Cut {
     let all = shuffled(members, chance);
     let one = all.first().copied().unwrap_or(0);
     let minority = (members / 2).max(1);
-    match chance.random_range(0..6) {
+    match chance.random_range(0..7) {
         0 => Cut::LeaderAlone,
         1 => Cut::Halves(all, minority),
         // Of three members each is a neighbour of each: the smallest ring that cuts has four.
@@ -295,6 +327,8 @@ fn cut(members: usize, chance: &mut StdRng) -> Cut {
         2 => Cut::Halves(all, minority),
         3 => Cut::Mute(one),
         4 => Cut::Deaf(one),
+        5 if members > 2 => Cut::Bridge(all),
+        5 => Cut::Halves(all, minority),
         _ => {
             let each = Duration::from_millis(chance.random_range(100..1_500));
             Cut::Flapping(all, minority, each)

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::plan::{Cut, What, Who, next};
+use super::plan::{Cut, Jump, What, Who, bridged, next};
 use super::{Nemesis, files};
 
 #[test]
@@ -47,13 +47,43 @@ fn every_kind_is_drawn_and_none_names_a_member_that_is_not() {
                 Cut::LeaderAlone => "leader alone",
                 Cut::Halves(..) => "halves",
                 Cut::Ring(_) => "ring",
+                Cut::Bridge(_) => "bridge",
                 Cut::Mute(_) => "mute",
                 Cut::Deaf(_) => "deaf",
                 Cut::Flapping(..) => "flapping",
             });
         }
     }
-    assert_eq!(kinds.len(), 5 + 6, "{kinds:?}");
+    assert_eq!(kinds.len(), 5 + 7, "{kinds:?}");
+}
+
+#[test]
+fn a_bridge_sees_both_halves_and_they_do_not_see_each_other() {
+    assert_eq!(
+        bridged(&[3, 1, 2, 0, 4]),
+        (&[3][..], &[1, 2][..], &[0, 4][..])
+    );
+    assert_eq!(bridged(&[2, 0, 1]), (&[2][..], &[0][..], &[1][..]));
+}
+
+#[test]
+fn clocks_jump_strobe_and_drift_both_ways() {
+    let mut chance = StdRng::seed_from_u64(7);
+    let mut kinds = BTreeSet::new();
+    for _ in 0..200 {
+        let jump = match next(Nemesis::Clock, 3, &mut chance).what {
+            What::Clock(_, jump) => jump,
+            other => panic!("{other:?}"),
+        };
+        kinds.insert(match jump {
+            Jump::By(_) => "jump",
+            Jump::Strobe(..) => "strobe",
+            Jump::Drift(0, percent) if (1..=20).contains(&percent) => "fast",
+            Jump::Drift(0, percent) if (-20..=-1).contains(&percent) => "slow",
+            Jump::Drift(..) => "from elsewhere",
+        });
+    }
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
 }
 
 #[test]

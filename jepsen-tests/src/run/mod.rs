@@ -20,7 +20,7 @@ pub use spec::Spec;
 use crate::check::{self, Finding, Findings, Judgement, Options, Verdict, Workload};
 use crate::history::{Event, History};
 use crate::nemesis::{self, Injected, Nemesis};
-use crate::target::{ClockLibrary, Pki, Target};
+use crate::target::{ClockLibrary, Pki, Target, has_boots};
 use crate::workload;
 
 /// After the last fault the clients go on for so long, so that the history shows the recovery.
@@ -55,6 +55,7 @@ pub async fn run(spec: &Spec, binary: PathBuf) -> Result<Outcome> {
             if spec.workload == Workload::Tls {
                 program.pki = Some(Arc::new(Pki::new()?));
             }
+            program.boots = (clock.is_some() && has_boots()).then_some(spec.seed);
             program.clock = clock.as_ref().map(|library| library.path.clone());
             Target::start(program, spec.members, spec.disks()).await?
         }

@@ -49,6 +49,7 @@ impl Alone {
             args: [&program.first[..], &usual[..]].concat(),
             env: Vec::new(),
             orders,
+            boots: None,
         };
         let who = (
             Self::NAME.to_owned(),

@@ -10,7 +10,7 @@ use base::{Tasks, ports};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::clock;
+use super::clock::{self, Wrong};
 use super::link::{Pids, Proxy, Rules};
 use super::logs;
 use super::member::{self, Member, Recipe};
@@ -37,6 +37,8 @@ pub(crate) struct Program {
     pub(crate) flags: Vec<String>,
     /// A library that gives each member a wall clock of its own.
     pub(crate) clock: Option<PathBuf>,
+    /// What the beginnings of the clocks that only run forward follow from, if each start has its own.
+    pub(crate) boots: Option<u64>,
     /// Certificates, if members speak TLS too.
     pub(crate) pki: Option<Arc<Pki>>,
 }
@@ -97,7 +99,7 @@ impl Cluster {
         };
         cluster.open_links(&ports).await?;
         for (number, member) in cluster.members.iter().enumerate() {
-            cluster.set_clock(number, 0)?;
+            cluster.set_clock(number, Wrong::default())?;
             member.start()?;
         }
         let ready = cluster.wait_ready().await;
@@ -127,9 +129,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Moves the wall clock of the member with this number by `ns` from the true time.
-    pub(crate) fn set_clock(&self, number: usize, ns: i64) -> Result<()> {
-        clock::set(&clock_file(self.dir.path(), number), ns)
+    /// Says how wrong the wall clock of the member with this number is from now on.
+    pub(crate) fn set_clock(&self, number: usize, wrong: Wrong) -> Result<()> {
+        clock::set(&clock_file(self.dir.path(), number), wrong)
     }
 
     /// Waits until each member answers a linearizable read.
@@ -250,6 +252,7 @@ fn make(
         args: [program.first.clone(), usual, program.flags.clone()].concat(),
         env: clock::environment(program, &clock_file(dir, number)),
         orders: ports.orders[number],
+        boots: program.boots.map(|seed| seed ^ number as u64),
     };
     let disk = match (on, data.parent()) {
         (Disks::Own, Some(at)) => Some(Mounted::new(at)?),

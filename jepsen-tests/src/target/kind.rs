@@ -91,6 +91,7 @@ impl Kind {
                 first: vec!["store".to_owned()],
                 flags: Vec::new(),
                 clock: None,
+                boots: None,
                 pki: None,
             })),
             Self::Etcd => {
@@ -102,6 +103,7 @@ impl Kind {
                     first: Vec::new(),
                     flags: Vec::new(),
                     clock: None,
+                    boots: None,
                     pki: None,
                 }))
             }

@@ -3,13 +3,16 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::clock;
 use super::guard::Guard;
 use crate::disk::{Disk, Mounted};
 
@@ -25,6 +28,8 @@ pub(super) struct Recipe {
     pub(super) env: Vec<(String, String)>,
     /// The port for gofail's orders.
     pub(super) orders: u16,
+    /// What the beginnings of its monotonic clock follow from, if each start has another.
+    pub(super) boots: Option<u64>,
 }
 
 /// How a member belongs to its cluster.
@@ -58,6 +63,8 @@ pub(crate) struct Member {
     running: Mutex<Option<Running>>,
     deaths: Mutex<Vec<String>>,
     seat: Mutex<Seat>,
+    /// How often it was started.
+    starts: AtomicU64,
     /// Whether it may end by itself.
     is_leaving: AtomicBool,
     /// Faults of its disk for which it may rightly end by itself.
@@ -94,6 +101,7 @@ impl Member {
             running: Mutex::new(None),
             deaths: Mutex::default(),
             seat: Mutex::default(),
+            starts: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
             excuses: AtomicUsize::new(0),
             disk,
@@ -133,7 +141,8 @@ impl Member {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("open {}", self.log.display()))?;
         let program = self.recipe.program.display();
-        let mut child = Command::new(&self.recipe.program)
+        let mut child = self
+            .command()
             .args(self.recipe.args.iter().chain(&more))
             .envs(self.recipe.env.iter().cloned())
             .env("GOFAIL_HTTP", format!("127.0.0.1:{}", self.orders))
@@ -155,6 +164,25 @@ impl Member {
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(error).context("start /bin/sh, which ends members with this process")
+            }
+        }
+    }
+
+    /// The program, in surroundings of its own as far as it has any. Each word before it ends by
+    /// becoming the next, so that the process is the member.
+    fn command(&self) -> Command {
+        let mut words = Vec::new();
+        if let Some(seed) = self.recipe.boots {
+            let start = self.starts.fetch_add(1, Ordering::Relaxed);
+            let mut chance = StdRng::seed_from_u64(seed.wrapping_add(start << 32));
+            words = clock::another_boot(chance.random());
+        }
+        match words.split_first() {
+            None => Command::new(&self.recipe.program),
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(&self.recipe.program);
+                command
             }
         }
     }

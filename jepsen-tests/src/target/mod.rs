@@ -15,7 +15,7 @@ mod member;
 mod tls;
 
 pub(crate) use alone::Alone;
-pub(crate) use clock::{Library as ClockLibrary, why_not as why_no_clock};
+pub(crate) use clock::{Library as ClockLibrary, Wrong, has_boots, why_not as why_no_clock};
 pub(crate) use cluster::{Cluster, Disks, Program};
 pub(crate) use guard::Guard;
 pub use kind::Kind;
