@@ -28,6 +28,6 @@ pub use command::{Command, run};
 pub use edn::Value;
 pub use history::{Event, History, Kind, Process};
 pub use nemesis::Nemesis;
-pub use run::{Outcome, Spec, run as run_spec};
+pub use run::{Outcome, Spec, run as run_spec, usual_network};
 pub use scenarios::{Report, Scenario, all, find};
-pub use target::Kind as Target;
+pub use target::{Kind as Target, Network};

@@ -15,7 +15,7 @@ use crate::nemesis::Nemesis;
 use crate::run::{self, Outcome, Spec};
 use crate::scenarios::{self};
 use crate::show;
-use crate::target::Kind;
+use crate::target::{Kind, Network};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Run {
@@ -40,6 +40,10 @@ pub(super) struct Run {
     /// How many of them: 1, 3, 5 or 7; a scenario has its own number.
     #[arg(long)]
     members: Option<usize>,
+    /// How they reach each other: each in a network namespace, or on the loopback behind proxies. Where
+    /// it is missing: namespaces, if this machine can and no nemesis needs proxies.
+    #[arg(long)]
+    network: Option<Network>,
     /// Client URLs of a running cluster, for `--target endpoints`.
     #[arg(long, value_delimiter = ',', value_name = "URL")]
     endpoints: Vec<String>,
@@ -187,6 +191,15 @@ fn specs(asked: &Run) -> Result<Vec<Spec>> {
     );
     nemesis.sort_unstable();
     nemesis.dedup();
+    let (usual, why) = run::usual_network(asked.target, &nemesis);
+    if asked.target == Kind::Endpoints {
+        ensure!(
+            asked.network.is_none(),
+            "--network is for members that are started here, and not for --target endpoints"
+        );
+    } else if let (None, Some(why)) = (asked.network, why) {
+        say(&format!("on the loopback behind proxies: {why}\n"));
+    }
     let seed = asked.seed.unwrap_or_else(rand::random);
     let spec = |workload| Spec {
         workload,
@@ -196,6 +209,7 @@ fn specs(asked: &Run) -> Result<Vec<Spec>> {
         target: asked.target,
         members: asked.members.unwrap_or(members),
         endpoints: asked.endpoints.clone(),
+        network: asked.network.unwrap_or(usual),
     };
     Ok(workloads.into_iter().map(spec).collect())
 }

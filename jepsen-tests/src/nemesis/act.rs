@@ -36,6 +36,7 @@ pub(super) enum Undo {
     Resume(Vec<usize>),
     Heal,
     Hurry,
+    Keep,
     Rejoin(Vec<usize>, As),
     TrueTime(Vec<usize>),
     /// Dropped, it sets its member free.
@@ -85,11 +86,12 @@ async fn break_cluster(cluster: &Cluster, what: &What) -> Result<Done> {
         What::Partition(cut) => partition(cluster, cut).await,
         What::Delay(who, by) => {
             let (told, members) = resolve(cluster, who).await?;
-            cluster.set_links(|rules| {
+            let delay = |rules: &mut Rules| {
                 for from in &members {
                     (0..cluster.members().len()).for_each(|to| rules.delay(*from, to, *by));
                 }
-            });
+            };
+            cluster.change_links(delay).await?;
             let told = format!(
                 "{told} {} by {} ms",
                 names(cluster, &members),
@@ -100,6 +102,7 @@ async fn break_cluster(cluster: &Cluster, what: &What) -> Result<Done> {
                 undo: Undo::Hurry,
             })
         }
+        What::Loss(who, percent) => loss(cluster, who, *percent).await,
         What::Restart => restart(cluster).await,
         What::TornTail(member, chance) => {
             let data = cluster.members()[*member].data.clone();
@@ -157,6 +160,22 @@ pub(super) async fn resolve(cluster: &Cluster, who: &Who) -> Result<(String, Vec
     }
 }
 
+async fn loss(cluster: &Cluster, who: &Who, percent: u32) -> Result<Done> {
+    let (told, members) = resolve(cluster, who).await?;
+    let lose = |rules: &mut Rules| {
+        for one in &members {
+            for other in 0..cluster.members().len() {
+                rules.lose(*one, other, percent);
+                rules.lose(other, *one, percent);
+            }
+        }
+    };
+    cluster.change_links(lose).await?;
+    let told = format!("{told} {}, {percent} %", names(cluster, &members));
+    let undo = Undo::Keep;
+    Ok(Done { told, undo })
+}
+
 async fn partition(cluster: &Cluster, cut: &Cut) -> Result<Done> {
     let count = cluster.members().len();
     let others =
@@ -212,7 +231,7 @@ async fn partition(cluster: &Cluster, cut: &Cut) -> Result<Done> {
             format!("one way, nothing to {}", names(cluster, &[*one]))
         }
     };
-    cluster.set_links(|now| now.hold_as(&rules));
+    cluster.change_links(|now| now.hold_as(&rules)).await?;
     Ok(Done {
         told,
         undo: Undo::Heal,
@@ -230,11 +249,12 @@ pub(super) async fn last(target: &Target, fault: &Fault, done: &Done, stop: &Can
         match (&fault.what, &done.undo) {
             (What::Partition(Cut::Flapping(order, first, each)), _) => {
                 let (one, other) = order.split_at((*first).min(order.len()));
+                // A change that fails is told when it fails to be undone.
                 while tokio::time::Instant::now() < until {
                     sleep(*each).await;
-                    cluster.set_links(Rules::heal);
+                    let _ = cluster.change_links(Rules::heal).await;
                     sleep(*each).await;
-                    cluster.set_links(|rules| rules.cut(one, other));
+                    let _ = cluster.change_links(|rules| rules.cut(one, other)).await;
                 }
             }
             (What::Clock(_, Jump::Strobe(ms, each)), Undo::TrueTime(members)) => {
@@ -270,8 +290,9 @@ pub(super) async fn end(target: &Target, done: &Done) -> Result<()> {
             let pki = cluster.pki().context("members have no certificates")?;
             pki.renew(Validity::Good)?;
         }
-        Undo::Heal => cluster.set_links(Rules::heal),
-        Undo::Hurry => cluster.set_links(Rules::hurry),
+        Undo::Heal => cluster.change_links(Rules::heal).await?,
+        Undo::Hurry => cluster.change_links(Rules::hurry).await?,
+        Undo::Keep => cluster.change_links(Rules::keep).await?,
         Undo::Repair(broken) => disks::repair(cluster, broken)?,
         Undo::Start(members) => {
             for at in members {

@@ -59,9 +59,9 @@ pub(super) async fn begin(cluster: &Cluster, what: Certificates) -> Result<Done>
 
 async fn stall(cluster: &Cluster) -> Result<Vec<TcpStream>> {
     let mut stalled = Vec::new();
-    for port in cluster.tls_ports() {
+    for address in cluster.tls() {
         for _ in 0..STALLED_EACH {
-            let mut stream = TcpStream::connect(("127.0.0.1", *port)).await?;
+            let mut stream = TcpStream::connect(address).await?;
             stream.write_all(&HELLO).await?;
             stalled.push(stream);
         }

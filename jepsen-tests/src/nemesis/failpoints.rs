@@ -1,7 +1,6 @@
 //! Kills at a place in the code: a member is told to die where a crash would leave a step half done,
 //! and load brings it there. It speaks gofail's HTTP, which a real etcd built for it has too.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -67,7 +66,7 @@ async fn reach(member: &Member, place: &str) -> Result<()> {
 /// One order, and what it was answered.
 async fn order(member: &Member, method: &str, place: &str, terms: &str) -> Result<String> {
     let asked = async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, member.orders));
+        let address = member.orders;
         let mut stream = TcpStream::connect(address).await?;
         let length = terms.len();
         let text = format!(

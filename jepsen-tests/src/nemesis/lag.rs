@@ -30,15 +30,13 @@ pub(super) async fn cut_off(cluster: &Cluster, one: usize) -> Result<u64> {
     let others: Vec<usize> = (0..cluster.members().len())
         .filter(|at| *at != one)
         .collect();
-    cluster.set_links(|now| {
-        let mut rules = Rules::default();
-        rules.cut(&[one], &others);
-        now.hold_as(&rules);
-    });
+    let mut rules = Rules::default();
+    rules.cut(&[one], &others);
+    cluster.change_links(|now| now.hold_as(&rules)).await?;
     let ahead = get_ahead(cluster, &others).await;
     // Undone here too if nothing came of it: an error undoes nothing.
     if ahead.is_err() {
-        cluster.set_links(Rules::heal);
+        cluster.change_links(Rules::heal).await?;
     }
     ahead
 }

@@ -36,6 +36,8 @@ pub enum Nemesis {
     Partition,
     /// Links delayed by up to some hundred milliseconds.
     Delay,
+    /// Some of the packets to and from members lost. Needs network namespaces.
+    Loss,
     /// SIGTERM and a start of one member after the other.
     Restart,
     /// Compactions of all but the latest revisions.
@@ -79,6 +81,7 @@ impl Nemesis {
             Self::Pause => "pause",
             Self::Partition => "partition",
             Self::Delay => "delay",
+            Self::Loss => "loss",
             Self::Restart => "restart",
             Self::Compact => "compact",
             Self::Defrag => "defrag",
@@ -113,6 +116,7 @@ impl Nemesis {
         match self {
             Self::Cpu => cpu::why_not(),
             Self::Clock => target::why_no_clock(),
+            Self::Loss => target::why_no_namespaces(),
             _ => None,
         }
     }

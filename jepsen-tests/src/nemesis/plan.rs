@@ -20,6 +20,8 @@ const LASTS_MS: std::ops::Range<u64> = 500..5_000;
 /// More than any program has.
 const PLACES_MAX: usize = 10_000;
 const DELAY_MS: std::ops::Range<u64> = 20..400;
+/// From a bad line to one that hardly passes anything.
+const LOSS_PERCENT: std::ops::Range<u32> = 5..60;
 /// From the start of a member that needs a snapshot to the kill that is to meet it.
 const AFTER_START_MS: std::ops::Range<u64> = 50..1_500;
 /// What a clock that is driven by a bad crystal, or pulled back hard, may do at the worst.
@@ -45,6 +47,8 @@ pub(super) enum What {
     Pause(Who),
     Partition(Cut),
     Delay(Who, Duration),
+    /// So many percent.
+    Loss(Who, u32),
     Restart,
     /// Keeps so many of the latest revisions.
     Compact {
@@ -130,6 +134,7 @@ impl What {
             Self::Kill(who)
             | Self::Pause(who)
             | Self::Delay(who, _)
+            | Self::Loss(who, _)
             | Self::Replace { who, .. }
             | Self::Clock(who, _)
             | Self::LoseUnsynced(who)
@@ -210,6 +215,7 @@ pub(super) fn next(nemesis: Nemesis, members: usize, chance: &mut StdRng) -> Fau
             Nemesis::Pause => What::Pause(who(members, chance)),
             Nemesis::Partition => What::Partition(cut(members, chance)),
             Nemesis::Delay => What::Delay(who(members, chance), ms(DELAY_MS, chance)),
+            Nemesis::Loss => What::Loss(who(members, chance), chance.random_range(LOSS_PERCENT)),
             Nemesis::Restart => What::Restart,
             Nemesis::Compact => What::Compact {
                 keeps: chance.random_range(0..200),

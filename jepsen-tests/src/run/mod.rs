@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use folder::{read as read_folder, write as write_folder};
-pub use spec::Spec;
+pub use spec::{Spec, usual_network};
 
 use crate::check::{self, Finding, Findings, Judgement, Options, Verdict, Workload};
 use crate::history::{Event, History};
@@ -57,7 +57,7 @@ pub async fn run(spec: &Spec, binary: PathBuf) -> Result<Outcome> {
             }
             program.boots = (clock.is_some() && has_boots()).then_some(spec.seed);
             program.clock = clock.as_ref().map(|library| library.path.clone());
-            Target::start(program, spec.members, spec.disks()).await?
+            Target::start(program, spec.members, spec.disks(), spec.network).await?
         }
         None => Target::others(&spec.endpoints)?,
     };
@@ -153,7 +153,7 @@ async fn recover(spec: &Spec, target: &Target, history: &History) -> Result<Vec<
     let Some(cluster) = &target.cluster else {
         return Ok(target.urls.clone());
     };
-    cluster.mend()?;
+    cluster.mend().await?;
     if spec.nemesis.contains(&Nemesis::Membership) {
         nemesis::restore_members(cluster).await?;
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Workload;
 use crate::disk;
 use crate::nemesis::{CATCH_UP_ENTRIES, Nemesis, SNAPSHOT_ENTRIES};
-use crate::target::{Disks, Kind};
+use crate::target::{Disks, Kind, Network, why_no_namespaces};
 use crate::workload::QUOTA_BYTES;
 
 const SECONDS_MAX: u64 = 24 * 3600;
@@ -29,6 +29,23 @@ pub struct Spec {
     pub members: usize,
     /// Where they are, if they are not ours.
     pub endpoints: Vec<String>,
+    /// How they reach each other, if they are ours. Runs that do not say it had proxies.
+    #[serde(default)]
+    pub network: Network,
+}
+
+/// The network that a run has where none is asked for, and what keeps it from having namespaces.
+pub fn usual_network(target: Kind, nemesis: &[Nemesis]) -> (Network, Option<&'static str>) {
+    let why = match target {
+        Kind::Endpoints => Some("its members are not ours"),
+        _ if nemesis.contains(&Nemesis::Delay) => Some("the nemesis delay needs proxies"),
+        _ => why_no_namespaces(),
+    };
+    let network = match why {
+        Some(_) => Network::Proxies,
+        None => Network::Namespaces,
+    };
+    (network, why)
 }
 
 impl Spec {
@@ -74,7 +91,7 @@ impl Spec {
                     disk_nemeses()
                 );
             }
-            return Ok(());
+            return self.check_network();
         }
         ensure!(
             !self.workload.needs_control(),
@@ -92,6 +109,25 @@ impl Spec {
                 "--target endpoints is a cluster whose processes are not ours: no {}; what can be run on it are all workloads, with --nemesis compact,defrag or none",
                 refused.join(", ")
             );
+        }
+        Ok(())
+    }
+
+    fn check_network(&self) -> Result<()> {
+        match self.network {
+            Network::Proxies => ensure!(
+                !self.nemesis.contains(&Nemesis::Loss),
+                "the nemesis loss needs --network namespaces, without delay: a proxy passes streams, of which nothing can be lost"
+            ),
+            Network::Namespaces => {
+                ensure!(
+                    !self.nemesis.contains(&Nemesis::Delay),
+                    "the nemesis delay needs --network proxies: between namespaces packets pass at once or not at all"
+                );
+                if let Some(why) = why_no_namespaces() {
+                    bail!("{why}; every nemesis but loss runs with --network proxies");
+                }
+            }
         }
         Ok(())
     }
@@ -149,7 +185,10 @@ impl Spec {
         words.push(format!("--target {}", self.target.name()));
         match self.target {
             Kind::Endpoints => words.push(format!("--endpoints {}", self.endpoints.join(","))),
-            _ => words.push(format!("--members {}", self.members)),
+            _ => {
+                words.push(format!("--members {}", self.members));
+                words.push(format!("--network {}", self.network.name()));
+            }
         }
         words.join(" ")
     }
@@ -177,7 +216,33 @@ mod tests {
             target,
             members: 3,
             endpoints: Vec::new(),
+            network: Network::Proxies,
         }
+    }
+
+    #[test]
+    fn packets_are_lost_between_namespaces_and_late_behind_proxies() {
+        let error = spec(Kind::Ours, &[Nemesis::Loss]).check().unwrap_err();
+        // Without namespaces it is said that they are missing.
+        assert!(error.to_string().contains("namespaces"), "{error}");
+        let delay = Spec {
+            network: Network::Namespaces,
+            ..spec(Kind::Ours, &[Nemesis::Delay])
+        };
+        let error = delay.check().unwrap_err().to_string();
+        assert!(error.contains("--network proxies"), "{error}");
+        let (network, why) = usual_network(Kind::Ours, &[Nemesis::Kill, Nemesis::Delay]);
+        assert_eq!((network, why.is_some()), (Network::Proxies, true));
+        let (network, why) = usual_network(Kind::Ours, &[Nemesis::Kill]);
+        assert_eq!(network == Network::Proxies, why.is_some());
+    }
+
+    #[test]
+    fn a_run_that_does_not_say_its_network_had_proxies() {
+        let mut run = serde_json::to_value(spec(Kind::Ours, &[])).unwrap();
+        run.as_object_mut().unwrap().remove("network");
+        let run: Spec = serde_json::from_value(run).unwrap();
+        assert_eq!(run.network, Network::Proxies);
     }
 
     #[test]
@@ -195,7 +260,7 @@ mod tests {
         let spec = spec(Kind::Etcd, &[Nemesis::Kill, Nemesis::TornTail]);
         assert_eq!(
             spec.command(),
-            "keelson jepsen run --workload set --nemesis kill,torn-tail --time 5s --seed 7 --target etcd --members 3"
+            "keelson jepsen run --workload set --nemesis kill,torn-tail --time 5s --seed 7 --target etcd --members 3 --network proxies"
         );
     }
 }

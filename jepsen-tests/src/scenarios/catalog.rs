@@ -78,7 +78,7 @@ pub(crate) const FORTY: [Entry; 40] = [
     ),
     entry(
         "odd-partitions",
-        "one-way, ring and flapping partitions of five members",
+        "one-way, ring, bridge and flapping partitions of five members",
         Run(&[VersionedRegister, Append, Set], &[Partition, Delay], 5),
     ),
     entry(

@@ -1,5 +1,6 @@
 //! A cluster of one on a folder that is there already: what a snapshot was restored to.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -48,7 +49,8 @@ impl Alone {
             program: program.path.clone(),
             args: [&program.first[..], &usual[..]].concat(),
             env: Vec::new(),
-            orders,
+            orders: (Ipv4Addr::LOCALHOST, orders).into(),
+            inside: Vec::new(),
             boots: None,
         };
         let who = (

@@ -1,28 +1,28 @@
-//! Members as processes of one machine, with a proxy before each for its peers.
+//! Members as processes of one machine: each in a network namespace of its own, or all on the loopback
+//! with a proxy before each for its peers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base::{Tasks, ports};
+use base::Tasks;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::clock::{self, Wrong};
+use super::kind::Network;
 use super::link::{Pids, Proxy, Rules};
 use super::logs;
 use super::member::{self, Member, Recipe};
+use super::net::Namespaces;
+use super::place::{self, Place};
 use super::tls::Pki;
 use crate::disk::{self, Faults, Mounted};
 use crate::wire;
 
-/// What etcd has by default.
-const ELECTION_MS: u64 = 1_000;
-const HEARTBEAT_MS: u64 = 100;
-/// Few enough that a member which was cut off for a while is sent a snapshot.
-const SNAPSHOT_ENTRIES: u64 = 2_000;
 /// A member that starts on a slow machine.
 const READY_SECONDS: u64 = 60;
 
@@ -67,37 +67,58 @@ pub(crate) struct Cluster {
     members: Arc<Vec<Member>>,
     rules: watch::Sender<Rules>,
     pki: Option<Arc<Pki>>,
-    tls_ports: Vec<u16>,
+    tls: Vec<SocketAddr>,
     tasks: Tasks,
+    /// Where members have addresses of their own.
+    namespaces: Option<Arc<Namespaces>>,
     // After the members: they must have ended when their folder goes.
     dir: TempDir,
 }
 
 impl Cluster {
     /// Starts `count` members, each on a disk of its own if `on` says so, and waits until each answers.
-    pub(crate) async fn start(program: Program, count: usize, on: Disks) -> Result<Self> {
+    pub(crate) async fn start(
+        program: Program,
+        count: usize,
+        on: Disks,
+        network: Network,
+    ) -> Result<Self> {
         ensure!(
             matches!(count, 1 | 3 | 5 | 7),
             "a cluster of {count} members: choose 1, 3, 5 or 7"
         );
         let dir = tempfile::tempdir().context("make a folder for the members")?;
-        let ports = Ports::find(count)?;
+        let (namespaces, places) = match network {
+            Network::Proxies => (None, Place::on_loopback(count)?),
+            Network::Namespaces => {
+                let made = Namespaces::new(count).context("make a network for the members")?;
+                let places = made.addresses().iter().copied().map(Place::at).collect();
+                (Some(Arc::new(made)), places)
+            }
+        };
         if on == Disks::Own {
             disk::remove_stale();
         }
         let members: Result<Vec<Member>> = (0..count)
-            .map(|number| make(&program, &ports, number, (dir.path(), on)))
+            .map(|number| {
+                let inside = namespaces.as_ref().map(|all| all.enter(number));
+                let inside = inside.unwrap_or_default();
+                make(&program, (&places, number), inside, (dir.path(), on))
+            })
             .collect();
         let members = Arc::new(members?);
         let cluster = Self {
             rules: watch::Sender::new(Rules::default()),
             pki: program.pki.clone(),
-            tls_ports: ports.tls.clone(),
+            tls: places.iter().map(Place::tls).collect(),
             tasks: Tasks::new("links"),
+            namespaces,
             members,
             dir,
         };
-        cluster.open_links(&ports).await?;
+        if cluster.namespaces.is_none() {
+            cluster.open_links(&places).await?;
+        }
         for (number, member) in cluster.members.iter().enumerate() {
             cluster.set_clock(number, Wrong::default())?;
             member.start()?;
@@ -107,7 +128,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    async fn open_links(&self, ports: &Ports) -> Result<()> {
+    async fn open_links(&self, places: &[Place]) -> Result<()> {
         let weak: Weak<Vec<Member>> = Arc::downgrade(&self.members);
         let pids: Pids = Arc::new(move || {
             let members = weak.upgrade();
@@ -115,11 +136,11 @@ impl Cluster {
             let pid = |(number, member): (usize, &Member)| Some((number, member.pid()?));
             members.enumerate().filter_map(pid).collect()
         });
-        for member in 0..self.members.len() {
+        for (member, place) in places.iter().enumerate() {
             let proxy = Proxy {
                 member,
-                listener: Proxy::bind(ports.proxy[member]).await?,
-                to: ports.peer[member],
+                listener: Proxy::bind(place.advertised).await?,
+                to: place.peer,
                 pids: pids.clone(),
                 rules: self.rules.subscribe(),
             };
@@ -151,8 +172,8 @@ impl Cluster {
     }
 
     /// Mends disks, lets every link go, and starts every member that does not run or is paused.
-    pub(crate) fn mend(&self) -> Result<()> {
-        self.set_links(|rules| *rules = Rules::default());
+    pub(crate) async fn mend(&self) -> Result<()> {
+        self.change_links(|rules| *rules = Rules::default()).await?;
         for member in self.members.iter() {
             if let Ok(disk) = member.disk() {
                 disk.set_faults(|faults| *faults = Faults::default());
@@ -179,9 +200,16 @@ impl Cluster {
         found.into_values().next_back()
     }
 
-    /// Changes what links do.
-    pub(crate) fn set_links(&self, change: impl FnOnce(&mut Rules)) {
+    /// Changes what links do, and waits until they do.
+    // Cancel-safe: what was changed comes about all the same.
+    pub(crate) async fn change_links(&self, change: impl FnOnce(&mut Rules)) -> Result<()> {
         self.rules.send_modify(change);
+        let Some(namespaces) = self.namespaces.clone() else {
+            return Ok(());
+        };
+        let rules = self.rules.subscribe();
+        let applied = move || namespaces.apply(|| rules.borrow().clone());
+        tokio::task::spawn_blocking(applied).await?
     }
 
     /// The certificates, if members have some.
@@ -190,8 +218,8 @@ impl Cluster {
     }
 
     /// Where members speak TLS, if they have certificates.
-    pub(crate) fn tls_ports(&self) -> &[u16] {
-        &self.tls_ports
+    pub(crate) fn tls(&self) -> &[SocketAddr] {
+        &self.tls
     }
 
     /// Where clients reach the members.
@@ -231,100 +259,31 @@ impl Drop for Cluster {
 
 /// Where the wall clock of a member is kept.
 fn clock_file(dir: &std::path::Path, number: usize) -> PathBuf {
-    dir.join(format!("{}.clock", name(number)))
+    dir.join(format!("{}.clock", place::name(number)))
 }
 
 fn make(
     program: &Program,
-    ports: &Ports,
-    number: usize,
+    (places, number): (&[Place], usize),
+    inside: Vec<String>,
     (dir, on): (&Path, Disks),
 ) -> Result<Member> {
-    let name = name(number);
+    let name = place::name(number);
     let data = member::data(dir, &name, on == Disks::Own);
-    let usual = [
-        flags(ports, number, &data),
-        tls_flags(program, ports, number),
-    ]
-    .concat();
+    let usual = place::flags(program, places, number, &data);
+    let place = &places[number];
     let recipe = Recipe {
         program: program.path.clone(),
         args: [program.first.clone(), usual, program.flags.clone()].concat(),
         env: clock::environment(program, &clock_file(dir, number)),
-        orders: ports.orders[number],
+        orders: place.orders(),
+        inside,
         boots: program.boots.map(|seed| seed ^ number as u64),
     };
     let disk = match (on, data.parent()) {
         (Disks::Own, Some(at)) => Some(Mounted::new(at)?),
         _ => None,
     };
-    let url = format!("http://127.0.0.1:{}", ports.client[number]);
-    let peer_url = format!("http://127.0.0.1:{}", ports.proxy[number]);
-    Ok(Member::new((name, url, peer_url), dir, recipe, disk))
-}
-
-/// The name of the member with this number.
-fn name(number: usize) -> String {
-    format!("n{}", number + 1)
-}
-
-struct Ports {
-    client: Vec<u16>,
-    peer: Vec<u16>,
-    proxy: Vec<u16>,
-    tls: Vec<u16>,
-    orders: Vec<u16>,
-}
-
-impl Ports {
-    fn find(count: usize) -> Result<Self> {
-        let all = ports::free(5 * count).context("find ports")?;
-        let mut parts = all.chunks_exact(count).map(<[u16]>::to_vec);
-        let mut part = || parts.next().unwrap_or_default();
-        Ok(Self {
-            client: part(),
-            peer: part(),
-            proxy: part(),
-            tls: part(),
-            orders: part(),
-        })
-    }
-}
-
-/// Flags of a member that speaks TLS on another port too.
-fn tls_flags(program: &Program, ports: &Ports, number: usize) -> Vec<String> {
-    let Some(pki) = &program.pki else {
-        return Vec::new();
-    };
-    let (plain, tls) = (ports.client[number], ports.tls[number]);
-    let both = format!("http://127.0.0.1:{plain},https://127.0.0.1:{tls}");
-    let mut flags = vec![format!("--listen-client-urls={both}")];
-    flags.extend(pki.flags());
-    flags
-}
-
-/// The flags of one member: etcd's own. Peers are told of the proxy's address alone.
-fn flags(ports: &Ports, number: usize, data: &Path) -> Vec<String> {
-    let url = |port: u16| format!("http://127.0.0.1:{port}");
-    let peers = ports.proxy.iter().enumerate();
-    let peers: Vec<String> = peers
-        .map(|(number, port)| format!("{}={}", name(number), url(*port)))
-        .collect();
-    let pairs = [
-        ("name", name(number)),
-        ("data-dir", data.display().to_string()),
-        ("listen-client-urls", url(ports.client[number])),
-        ("advertise-client-urls", url(ports.client[number])),
-        ("listen-peer-urls", url(ports.peer[number])),
-        ("initial-advertise-peer-urls", url(ports.proxy[number])),
-        ("initial-cluster", peers.join(",")),
-        ("initial-cluster-state", "new".to_owned()),
-        ("initial-cluster-token", "jepsen".to_owned()),
-        ("heartbeat-interval", HEARTBEAT_MS.to_string()),
-        ("election-timeout", ELECTION_MS.to_string()),
-        ("snapshot-count", SNAPSHOT_ENTRIES.to_string()),
-    ];
-    pairs
-        .map(|(flag, value)| format!("--{flag}={value}"))
-        .to_vec()
+    let who = (name, place.url(), place.peer_url());
+    Ok(Member::new(who, dir, recipe, disk))
 }

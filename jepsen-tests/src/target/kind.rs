@@ -22,6 +22,27 @@ pub enum Kind {
     Endpoints,
 }
 
+/// How members that are ours reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// On the loopback, each behind a proxy that knows who calls.
+    #[default]
+    Proxies,
+    /// Each in a network namespace of its own, with its own address.
+    Namespaces,
+}
+
+impl Network {
+    /// As `--network` takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Proxies => "proxies",
+            Self::Namespaces => "namespaces",
+        }
+    }
+}
+
 /// Servers that answer.
 pub(crate) struct Target {
     /// A client URL for each member.
@@ -36,8 +57,13 @@ pub(crate) struct Target {
 
 impl Target {
     /// Starts `members` processes of `program`.
-    pub(crate) async fn start(program: Program, members: usize, on: Disks) -> Result<Self> {
-        let cluster = Cluster::start(program.clone(), members, on).await?;
+    pub(crate) async fn start(
+        program: Program,
+        members: usize,
+        on: Disks,
+        network: Network,
+    ) -> Result<Self> {
+        let cluster = Cluster::start(program.clone(), members, on, network).await?;
         Ok(Self {
             urls: cluster.urls(),
             prefix: "jepsen/".to_owned(),

@@ -1,6 +1,7 @@
 //! One member: a process that is started, killed, stopped and let go on.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -26,8 +27,10 @@ pub(super) struct Recipe {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
-    /// The port for gofail's orders.
-    pub(super) orders: u16,
+    /// For gofail's orders.
+    pub(super) orders: SocketAddr,
+    /// Words before the program that make it run in its own network namespace, if it has one.
+    pub(super) inside: Vec<String>,
     /// What the beginnings of its monotonic clock follow from, if each start has another.
     pub(super) boots: Option<u64>,
 }
@@ -56,7 +59,7 @@ pub(crate) struct Member {
     /// Where its state is.
     pub(crate) data: PathBuf,
     /// Where a build for tests listens for gofail's orders.
-    pub(crate) orders: u16,
+    pub(crate) orders: SocketAddr,
     /// What it says.
     pub(super) log: PathBuf,
     pub(super) recipe: Recipe,
@@ -145,7 +148,9 @@ impl Member {
             .command()
             .args(self.recipe.args.iter().chain(&more))
             .envs(self.recipe.env.iter().cloned())
-            .env("GOFAIL_HTTP", format!("127.0.0.1:{}", self.orders))
+            .env("GOFAIL_HTTP", self.orders.to_string())
+            // Peers' addresses are of this machine alone, whatever it asks others through.
+            .envs(["NO_PROXY", "no_proxy"].map(|name| (name, "*")))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log")?)
             .stderr(log)
@@ -171,11 +176,11 @@ impl Member {
     /// The program, in surroundings of its own as far as it has any. Each word before it ends by
     /// becoming the next, so that the process is the member.
     fn command(&self) -> Command {
-        let mut words = Vec::new();
+        let mut words = self.recipe.inside.clone();
         if let Some(seed) = self.recipe.boots {
             let start = self.starts.fetch_add(1, Ordering::Relaxed);
             let mut chance = StdRng::seed_from_u64(seed.wrapping_add(start << 32));
-            words = clock::another_boot(chance.random());
+            words.extend(clock::another_boot(chance.random()));
         }
         match words.split_first() {
             None => Command::new(&self.recipe.program),

@@ -1,6 +1,7 @@
 //! Starts the clients of a workload, with whoever watches or saves beside them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
@@ -60,7 +61,7 @@ pub(crate) struct Clients {
     users: Users,
     is_full: Arc<AtomicBool>,
     /// Certificates, and where members ask for them.
-    tls: Option<(Arc<Pki>, Vec<u16>)>,
+    tls: Option<(Arc<Pki>, Vec<SocketAddr>)>,
 }
 
 /// Starts the clients, and watchers if the workload has them.
@@ -208,13 +209,13 @@ impl Clients {
             ),
             Workload::Auth => self.start_user(number),
             Workload::Tls => {
-                let (pki, ports) = self.tls.clone().context("members have no certificates")?;
-                let port = ports[number % ports.len()];
+                let (pki, all) = self.tls.clone().context("members have no certificates")?;
+                let address = all[number % all.len()];
                 let tls = Tls {
                     pki,
-                    url: format!("https://127.0.0.1:{port}"),
+                    url: format!("https://{address}"),
                     old: None,
-                    keeps: number < ports.len(),
+                    keeps: number < all.len(),
                 };
                 self.spawn(number, tls);
             }
@@ -347,9 +348,9 @@ impl Clients {
     }
 }
 
-fn tls(target: &Target) -> Option<(Arc<Pki>, Vec<u16>)> {
+fn tls(target: &Target) -> Option<(Arc<Pki>, Vec<SocketAddr>)> {
     let cluster = target.cluster.as_ref()?;
-    Some((cluster.pki()?.clone(), cluster.tls_ports().to_vec()))
+    Some((cluster.pki()?.clone(), cluster.tls().to_vec()))
 }
 
 async fn revision_now(urls: &[String]) -> Result<i64> {

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use jepsen_tests::{Nemesis, Outcome, Spec, Target, Verdict, Workload, run_spec};
+use jepsen_tests::{
+    Nemesis, Network, Outcome, Spec, Target, Verdict, Workload, run_spec, usual_network,
+};
 
 /// What was broken. For how long nobody was served depends on how busy the machine is, and is judged by
 /// `keelson jepsen run` alone.
@@ -26,6 +28,10 @@ async fn run(workload: Workload, nemesis: &[Nemesis]) -> Result<Outcome> {
         target: Target::Ours,
         members: 3,
         endpoints: Vec::new(),
+        network: match workload {
+            Workload::Append => usual_network(Target::Ours, nemesis).0,
+            _ => Network::Proxies,
+        },
     };
     let outcome = run_spec(&spec, testkit::keelson()?).await?;
     let verdict = &outcome.judgement.verdict;

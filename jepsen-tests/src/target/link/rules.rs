@@ -1,4 +1,4 @@
-//! What each link does to what passes: nothing, hold it, or delay it.
+//! What each link does to what passes: nothing, hold it, delay it, or lose some of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +11,7 @@ pub(crate) type Link = (usize, usize);
 pub(crate) struct Rules {
     held: BTreeSet<Link>,
     delayed: BTreeMap<Link, Duration>,
+    lost_percent: BTreeMap<Link, u32>,
 }
 
 impl Rules {
@@ -49,7 +50,21 @@ impl Rules {
         self.delayed.clear();
     }
 
-    pub(super) fn holds(&self, link: Link) -> bool {
+    /// Loses so much of what `from` sends to `to`.
+    pub(crate) fn lose(&mut self, from: usize, to: usize, percent: u32) {
+        self.lost_percent.insert((from, to), percent);
+    }
+
+    /// Loses nothing any more.
+    pub(crate) fn keep(&mut self) {
+        self.lost_percent.clear();
+    }
+
+    pub(in crate::target) fn lost_percent_of(&self, link: Link) -> u32 {
+        self.lost_percent.get(&link).copied().unwrap_or(0)
+    }
+
+    pub(in crate::target) fn holds(&self, link: Link) -> bool {
         self.held.contains(&link)
     }
 
