@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::Eio;
 use super::content::PAGE;
-use super::served::{AT_ONCE, NAME_BYTES_MAX, Served, answer, told};
+use super::served::{AT_ONCE, NAME_BYTES_MAX, Served, answer, answer_attr, told};
 use super::tree::Tree;
 
 impl Filesystem for Served {
@@ -23,10 +23,7 @@ impl Filesystem for Served {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.attr(&self.disk.tree.lock(), node.0) {
-            Ok(attr) => reply.attr(&AT_ONCE, &attr),
-            Err(error) => reply.error(told(error)),
-        }
+        answer_attr(self.attr(&self.disk.tree.lock(), node.0), reply);
     }
 
     /// Owners and times are not kept.
@@ -54,10 +51,7 @@ impl Filesystem for Served {
             size.map_or(Ok(()), |size| tree.resize(node.0, size))?;
             self.attr(&tree, node.0)
         };
-        match change() {
-            Ok(attr) => reply.attr(&AT_ONCE, &attr),
-            Err(error) => reply.error(told(error)),
-        }
+        answer_attr(change(), reply);
     }
 
     fn mkdir(

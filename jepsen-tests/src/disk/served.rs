@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
-use fuser::{FileAttr, FileType, Generation, INodeNo, ReplyEmpty, ReplyEntry};
+use fuser::{FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -165,6 +165,13 @@ fn kind(is_folder: bool) -> FileType {
 
 pub(super) fn told(error: Errno) -> fuser::Errno {
     fuser::Errno::from_i32(error.raw_os_error())
+}
+
+pub(super) fn answer_attr(attr: Result<FileAttr, Errno>, reply: ReplyAttr) {
+    match attr {
+        Ok(attr) => reply.attr(&AT_ONCE, &attr),
+        Err(error) => reply.error(told(error)),
+    }
 }
 
 pub(super) fn answer(done: Result<(), Errno>, reply: ReplyEmpty) {
