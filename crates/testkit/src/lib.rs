@@ -4,7 +4,9 @@
 mod cluster;
 mod poll;
 mod programs;
+mod revocations;
 
 pub use cluster::{Cluster, Component, Shape};
 pub use poll::{poll, poll_blocking};
 pub use programs::{keelson, peer};
+pub use revocations::revocation_list;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use parking_lot::Mutex;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SerialNumber,
 };
 use tempfile::TempDir;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
@@ -157,21 +157,9 @@ impl Pki {
 
     fn write_list(&self) -> Result<()> {
         let revoked = self.state.lock().revoked.clone();
-        let entries = revoked.into_iter().map(|client| RevokedCertParams {
-            serial_number: serial_of(client),
-            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let list = CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2026, 1, 1),
-            next_update: rcgen::date_time_ymd(2046, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: entries.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        self.write("clients.crl", list.signed_by(&self.authority)?.der())
+        let serials = revoked.into_iter().map(serial_of);
+        let list = testkit::revocation_list(&self.authority, serials)?;
+        self.write("clients.crl", &list)
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SerialNumber,
 };
 
 /// An authority with its folder.
@@ -70,22 +70,11 @@ impl Pki {
     /// Writes a revocation list of these certificates; the serial number of the last one, in hex.
     pub(super) fn revoke(&self, file: &str, names: &[&str]) -> Result<String> {
         let serials: Vec<Vec<u8>> = names.iter().map(|name| serial(name)).collect();
-        let revoked = serials.iter().map(|serial| RevokedCertParams {
-            serial_number: SerialNumber::from_slice(serial),
-            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let list = CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2026, 1, 1),
-            next_update: rcgen::date_time_ymd(2046, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let list = list.signed_by(&self.issuer)?;
-        std::fs::write(self.dir.join(file), list.der())?;
+        let revoked = serials
+            .iter()
+            .map(|serial| SerialNumber::from_slice(serial));
+        let list = testkit::revocation_list(&self.issuer, revoked)?;
+        std::fs::write(self.dir.join(file), list)?;
         let last = serials.last().map(Vec::as_slice).unwrap_or_default();
         Ok(last.iter().map(|byte| format!("{byte:02x}")).collect())
     }
