@@ -55,7 +55,14 @@ impl Clients {
         let last = Some(keys.used().collect());
         match self.workload {
             Workload::Register | Workload::VersionedRegister => {
-                self.read_last(Registers { prefix, keys, last }).await?;
+                let tells_versions = self.workload == Workload::VersionedRegister;
+                let registers = Registers {
+                    prefix,
+                    keys,
+                    tells_versions,
+                    last,
+                };
+                self.read_last(registers).await?;
             }
             Workload::Set => self.read_last(Sets { prefix, keys, last }).await?,
             Workload::Append => self.read_last(Append { prefix, keys, last }).await?,

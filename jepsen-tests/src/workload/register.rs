@@ -1,4 +1,4 @@
-//! Registers with versions: reads, writes, and compare-and-swaps by value.
+//! Registers, with versions or without: reads, writes, and compare-and-swaps by value.
 
 use proto_etcd::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto_etcd::etcdserverpb::kv_client::KvClient;
@@ -20,6 +20,8 @@ const VALUES: i64 = 5;
 pub(crate) struct Registers {
     pub(crate) prefix: String,
     pub(crate) keys: Rotation,
+    /// Whether versions and revisions are recorded.
+    pub(crate) tells_versions: bool,
     /// Keys that are still to be read once, and nothing else is to be done.
     pub(crate) last: Option<Vec<i64>>,
 }
@@ -30,16 +32,22 @@ pub(crate) enum Plan {
     Cas(i64, i64, i64),
 }
 
-/// The value of an operation on `key`.
-fn keyed(key: i64, value: Value) -> Value {
-    Value::Tuple(Box::new((Value::Int(key), value)))
-}
-
 fn versioned(version: Value, value: Value) -> Value {
     Value::Vector(vec![version, value])
 }
 
 impl Registers {
+    /// The value of an operation on `key`, of `[version value]` or `[version value revision]`.
+    fn keyed(&self, key: i64, value: Value) -> Value {
+        let value = match value {
+            Value::Vector(all) if !self.tells_versions => {
+                all.into_iter().nth(1).unwrap_or(Value::Nil)
+            }
+            value => value,
+        };
+        Value::Tuple(Box::new((Value::Int(key), value)))
+    }
+
     fn key(&self, key: i64) -> String {
         format!("{}register/{key:06}", self.prefix)
     }
@@ -54,7 +62,7 @@ impl Registers {
                 .map_or(Value::text(seen.value), Value::Int);
             Value::Vector(vec![seen.version.into(), value, seen.revision.into()])
         });
-        Ok(keyed(key, told.unwrap_or(Value::Nil)))
+        Ok(self.keyed(key, told.unwrap_or(Value::Nil)))
     }
 
     fn put(&self, key: i64, value: i64) -> PutRequest {
@@ -66,7 +74,7 @@ impl Registers {
 
     async fn write(&self, channel: Channel, key: i64, value: i64) -> Result<Value, Failure> {
         let answer = KvClient::new(channel).put(self.put(key, value)).await?;
-        Ok(keyed(key, told(&answer.into_inner(), Value::Int(value))))
+        Ok(self.keyed(key, told(&answer.into_inner(), Value::Int(value))))
     }
 
     async fn cas(&self, channel: Channel, key: i64, old: i64, new: i64) -> Result<Value, Failure> {
@@ -94,7 +102,7 @@ impl Registers {
         // Within a transaction the header of its own is the one that counts.
         done.header = answer.header;
         let pair = Value::Vector(vec![old.into(), new.into()]);
-        Ok(keyed(key, told(&done, pair)))
+        Ok(self.keyed(key, told(&done, pair)))
     }
 }
 
@@ -111,20 +119,21 @@ impl Job for Registers {
     fn next(&mut self, chance: &mut StdRng) -> Option<Asked<Plan>> {
         if let Some(last) = &mut self.last {
             let key = last.pop()?;
-            return Some(Asked::read("read", keyed(key, Value::Nil), Plan::Read(key)));
+            let asked = self.keyed(key, Value::Nil);
+            return Some(Asked::read("read", asked, Plan::Read(key)));
         }
         let key = self.keys.key(chance);
         let value = chance.random_range(0..VALUES);
         Some(match chance.random_range(0..3) {
-            0 => Asked::read("read", keyed(key, Value::Nil), Plan::Read(key)),
+            0 => Asked::read("read", self.keyed(key, Value::Nil), Plan::Read(key)),
             1 => {
-                let asked = keyed(key, versioned(Value::Nil, value.into()));
+                let asked = self.keyed(key, versioned(Value::Nil, value.into()));
                 Asked::write("write", asked, Plan::Write(key, value))
             }
             _ => {
                 let new = chance.random_range(0..VALUES);
                 let pair = Value::Vector(vec![value.into(), new.into()]);
-                let asked = keyed(key, versioned(Value::Nil, pair));
+                let asked = self.keyed(key, versioned(Value::Nil, pair));
                 Asked::write("cas", asked, Plan::Cas(key, value, new))
             }
         })
@@ -136,5 +145,29 @@ impl Job for Registers {
             Plan::Write(key, value) => self.write(channel, key, value).await,
             Plan::Cas(key, old, new) => self.cas(channel, key, old, new).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_register_is_recorded_with_its_version_or_without() {
+        let answer = || versioned(Value::Int(3), Value::Int(7));
+        let recorded = |tells_versions, value| {
+            let registers = Registers {
+                prefix: String::new(),
+                keys: Rotation::new(10),
+                tells_versions,
+                last: None,
+            };
+            registers.keyed(1, value).to_string()
+        };
+        let with = Value::Tuple(Box::new((Value::Int(1), answer()))).to_string();
+        assert_eq!(recorded(true, answer()), with);
+        let without = Value::Tuple(Box::new((Value::Int(1), Value::Int(7)))).to_string();
+        assert_eq!(recorded(false, answer()), without);
+        assert_eq!(recorded(false, Value::Nil), recorded(true, Value::Nil));
     }
 }

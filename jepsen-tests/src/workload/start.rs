@@ -108,6 +108,7 @@ impl Clients {
                 Registers {
                     prefix,
                     keys,
+                    tells_versions: self.workload == Workload::VersionedRegister,
                     last: None,
                 },
             ),
