@@ -4,6 +4,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -11,13 +14,16 @@ use tokio::time::{sleep, timeout};
 use super::act::{Done, Undo};
 use crate::target::{Cluster, Member};
 
-/// A place that load does not reach in this time is left.
-const REACHED_WITHIN: Duration = Duration::from_secs(3);
+/// A place that load does not reach in this time is left for another: few are on the way of every write.
+const REACHED_WITHIN: Duration = Duration::from_millis(700);
+/// Then nothing is done.
+const PLACES_MAX: usize = 12;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const ORDER_TIME_MAX: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Tells one member to die at the place that `choice` draws from those it has, and waits for it.
+/// Tells one member to die at a place that `choice` draws from those it has, and waits for it; at the next
+/// one if it does not come there.
 pub(super) async fn begin(cluster: &Cluster, member: usize, choice: usize) -> Result<Done> {
     let member_number = member;
     let member = &cluster.members()[member];
@@ -27,29 +33,35 @@ pub(super) async fn begin(cluster: &Cluster, member: usize, choice: usize) -> Re
             member.name
         )
     })?;
-    let places: Vec<&str> = places
+    let mut places: Vec<&str> = places
         .lines()
         .filter_map(|line| line.split_once('=').map(|(name, _)| name))
         .collect();
     ensure!(!places.is_empty(), "{} names no failpoint", member.name);
-    let place = places[choice % places.len()];
-    member.excuse();
-    let reached = reach(member, place).await;
-    member.expect();
-    reached?;
-    Ok(Done {
-        told: format!("{} at {place}", member.name),
-        undo: Undo::Start(vec![member_number]),
-    })
+    places.shuffle(&mut StdRng::seed_from_u64(choice as u64));
+    places.truncate(PLACES_MAX);
+    for place in &places {
+        member.excuse();
+        let reached = reach(member, place).await;
+        member.expect();
+        if reached? {
+            return Ok(Done {
+                told: format!("{} at {place}", member.name),
+                undo: Undo::Start(vec![member_number]),
+            });
+        }
+    }
+    bail!("{} came to none of {}", member.name, places.join(", "))
 }
 
-async fn reach(member: &Member, place: &str) -> Result<()> {
+/// Whether it came there in time, and died.
+async fn reach(member: &Member, place: &str) -> Result<bool> {
     order(member, "PUT", place, "panic").await?;
     let end = Instant::now() + REACHED_WITHIN;
     while Instant::now() < end {
         member.look();
         if !member.is_started() {
-            return Ok(());
+            return Ok(true);
         }
         sleep(LOOK_AGAIN).await;
     }
@@ -57,10 +69,10 @@ async fn reach(member: &Member, place: &str) -> Result<()> {
     let cleared = order(member, "DELETE", place, "").await;
     member.look();
     if !member.is_started() {
-        return Ok(());
+        return Ok(true);
     }
     cleared?;
-    bail!("{} did not come to {place}", member.name)
+    Ok(false)
 }
 
 /// One order, and what it was answered.
