@@ -299,7 +299,7 @@ impl Store {
             Duration::from_millis(self.config.election_ms) * limits::LEADERLESS_ELECTIONS;
         let context = self.context.clone();
         let watch = leaderless::run(
-            context.consensus.clone(),
+            context.consensus.subscribe(),
             context.metrics.clone(),
             self.lost_leader.clone(),
             patience,
