@@ -114,11 +114,8 @@ impl Disk {
         };
         let segment = segment::create(&new)?;
         let file = segment.file.clone();
-        // What the old segment reserved and did not use. Nothing refers to it, so a failure costs only space.
-        if let Some(old) = self.segments.back()
-            && let Err(error) = old.file.set_len(self.end)
-        {
-            tracing::warn!(error = %error, path = %old.path.display(), "cannot trim a raft log segment");
+        if let Some(old) = self.segments.back() {
+            old.trim(self.end);
         }
         self.segments.push_back(segment);
         self.end = (SECTOR + bytes.len()) as u64;

@@ -189,6 +189,12 @@ impl Replay {
                 }
             }
         }
+        // The process before may have died between starting the next segment and trimming this one.
+        if bytes.len() as u64 > self.end
+            && let Some(segment) = self.segments.back()
+        {
+            segment.trim(self.end);
+        }
         Ok(())
     }
 

@@ -92,6 +92,16 @@ pub(super) struct Segment {
     pub(super) greatest: u64,
 }
 
+impl Segment {
+    /// Gives back what it reserved and, now that another follows, will not use. Nothing refers to that,
+    /// so a failure costs only space.
+    pub(super) fn trim(&self, end: u64) {
+        if let Err(error) = self.file.set_len(end) {
+            tracing::warn!(error = %error, path = %self.path.display(), "cannot trim a raft log segment");
+        }
+    }
+}
+
 /// What a new segment starts with.
 pub(super) struct NewSegment<'a> {
     pub(super) files: &'a dyn FileSystem,
