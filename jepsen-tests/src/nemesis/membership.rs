@@ -120,13 +120,13 @@ async fn step(cluster: &Cluster, at: usize, by: As) -> Result<()> {
             is_learner: by == As::Learner,
         };
         let answer = timeout(ASK_TIME_MAX, client.member_add(request)).await??;
-        start(cluster, member, &answer.into_inner().members)?;
+        member.join(flags(cluster, &answer.into_inner().members))?;
         bail!("{} has just been added", member.name);
     };
     if member.is_out() {
         // A member that never started has no name: it is one that was added for this place.
         if here.name.is_empty() {
-            start(cluster, member, &all)?;
+            member.join(flags(cluster, &all))?;
             bail!("{} has just been started", member.name);
         }
         let request = MemberRemoveRequest { id: here.id };
@@ -137,16 +137,17 @@ async fn step(cluster: &Cluster, at: usize, by: As) -> Result<()> {
         let request = MemberPromoteRequest { id: here.id };
         timeout(ASK_TIME_MAX, client.member_promote(request)).await??;
     }
-    ensure!(
-        !here.name.is_empty(),
-        "{} has not told its name yet",
-        member.name
-    );
+    if here.name.is_empty() {
+        // It refuses to start where the member that it asks does not know the last change yet.
+        member.go_on_joining(flags(cluster, &all))?;
+        bail!("{} has not told its name yet", member.name);
+    }
+    member.set_leaving(false);
     member.start()
 }
 
-/// Starts a new member, which the cluster has been told of; what is left to do is for the next step.
-fn start(cluster: &Cluster, member: &Member, all: &[Listed]) -> Result<()> {
+/// What a new member is started with that the cluster has been told of.
+fn flags(cluster: &Cluster, all: &[Listed]) -> Vec<String> {
     let known = cluster.members().iter().filter(|one| {
         let is_it = |listed: &Listed| listed.peer_ur_ls.contains(&one.peer_url);
         all.iter().any(is_it)
@@ -154,10 +155,10 @@ fn start(cluster: &Cluster, member: &Member, all: &[Listed]) -> Result<()> {
     let peers: Vec<String> = known
         .map(|one| format!("{}={}", one.name, one.peer_url))
         .collect();
-    member.join(vec![
+    vec![
         "--initial-cluster-state=existing".to_owned(),
         format!("--initial-cluster={}", peers.join(",")),
-    ])
+    ]
 }
 
 fn place<'a>(all: &'a [Listed], member: &Member) -> Option<&'a Listed> {

@@ -210,7 +210,7 @@ impl Member {
         true
     }
 
-    /// It is about to be removed, and may end by itself; or not, after all.
+    /// It is about to be removed or has yet to join, and may end by itself; or not any more.
     pub(crate) fn set_leaving(&self, is_leaving: bool) {
         self.is_leaving.store(is_leaving, Ordering::Relaxed);
     }
@@ -227,14 +227,22 @@ impl Member {
         *self.seat.lock() == Seat::Out
     }
 
-    /// Starts it as a new member without any data, with these flags after its own.
+    /// Starts it as a new member without any data, with these flags after its own. It may end by itself
+    /// until [`Self::set_leaving`] says otherwise.
     pub(crate) fn join(&self, flags: Vec<String>) -> Result<()> {
         self.kill();
         if self.data.exists() {
             let shown = self.data.display();
             fs::remove_dir_all(&self.data).with_context(|| format!("remove {shown}"))?;
         }
-        self.start_with(flags)
+        self.set_leaving(true);
+        self.go_on_joining(flags)
+    }
+
+    /// Starts a new member again if it ended before it came to serve, with these flags after its own.
+    pub(crate) fn go_on_joining(&self, flags: Vec<String>) -> Result<()> {
+        *self.seat.lock() = Seat::With(flags);
+        self.start()
     }
 
     /// Starts it, now and later, with these flags after its own.
