@@ -281,13 +281,18 @@ fn key(number: u64) -> String {
 
 /// Bytes that no compression makes smaller, others for each key and round.
 fn value(number: u64, round: u64) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round;
+    // Far apart for each key: neighbours must have nothing in common.
+    let mut state = mixed(mixed(number) ^ round);
     let words = (0..VALUE_BYTES / 8).flat_map(|_| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = state;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)).to_le_bytes()
+        mixed(state).to_le_bytes()
     });
     words.collect()
+}
+
+/// Each bit of the outcome depends on all bits of `word` (the finalizer of SplitMix64).
+fn mixed(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
 }

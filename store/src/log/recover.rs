@@ -189,11 +189,16 @@ impl Replay {
                 }
             }
         }
-        // The process before may have died between starting the next segment and trimming this one.
+        // The process before may have died, or the machine lost power, before this one was trimmed.
         if bytes.len() as u64 > self.end
             && let Some(segment) = self.segments.back()
         {
             segment.trim(self.end);
+            // Or a loss of power would bring it all back, again and again.
+            segment
+                .file
+                .sync_all()
+                .map_err(OpenError::io("sync a segment"))?;
         }
         Ok(())
     }
