@@ -112,7 +112,8 @@ fn main() -> ExitCode {
 
 /// Runs a command that is no component.
 fn steer(command: Command) -> ExitCode {
-    base::logging::init("warn", base::logging::Format::Text);
+    // fuser warns of each disk that was taken off before it was told.
+    base::logging::init("warn,fuser::mnt=error", base::logging::Format::Text);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

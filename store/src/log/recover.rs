@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::files::{Disk, Written};
 use super::record::{Base, GroupBuilder, GroupHeader, Parsed, Record, SECTOR, parse_group};
-use super::segment::{self, BadHeader, Header, Name, Segment};
+use super::segment::{self, Header, Name, Segment};
 use super::tail::{Place, Tail};
 use super::{OpenError, Options};
 use crate::consensus::LogId;
@@ -45,7 +45,7 @@ pub(super) fn open(options: &Options) -> Result<Recovered, OpenError> {
     for (position, (epoch, path)) in paths.iter().enumerate() {
         let next = paths
             .get(position + 1)
-            .map(|(_, path)| read_header(files, path))
+            .map(|(_, path)| segment::read_header(files, path))
             .transpose()?;
         replay.segment(files, *epoch, path, next.map(|(header, _)| header))?;
     }
@@ -73,29 +73,6 @@ fn list(files: &dyn FileSystem, dir: &Path) -> Result<Vec<(u64, PathBuf)>, OpenE
     }
     segments.sort();
     Ok(segments)
-}
-
-fn read_header(files: &dyn FileSystem, path: &Path) -> Result<(Header, u32), OpenError> {
-    let file = files
-        .open(path, Open::Existing)
-        .map_err(OpenError::io("open a segment"))?;
-    let size = file.size().map_err(OpenError::io("read a segment"))?;
-    let mut bytes = vec![0; usize::try_from(size).unwrap_or(SECTOR).min(SECTOR)];
-    file.read_exact_at(&mut bytes, 0)
-        .map_err(OpenError::io("read a segment"))?;
-    Header::decode(&bytes).map_err(|bad| match bad {
-        BadHeader::Version(found) => OpenError::Version {
-            path: path.to_owned(),
-            found,
-            known: segment::VERSION,
-        },
-        BadHeader::Damaged => OpenError::Damaged {
-            path: path.to_owned(),
-            offset: 0,
-            reason: "the segment header".to_owned(),
-            durable_upto: 0,
-        },
-    })
 }
 
 /// What the records read so far add up to.
@@ -145,7 +122,7 @@ impl Replay {
         path: &Path,
         next: Option<Header>,
     ) -> Result<(), OpenError> {
-        let (header, checksum) = read_header(files, path)?;
+        let (header, checksum) = segment::read_header(files, path)?;
         if header.epoch != epoch {
             return Err(self.damaged(
                 path.to_owned(),

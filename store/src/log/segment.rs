@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::OpenError;
 use super::record::{Reader, SECTOR};
 use crate::disk::{File, FileSystem, Open};
 use crate::failpoint;
@@ -80,6 +81,30 @@ impl Header {
         }
         Ok((header, checksum))
     }
+}
+
+/// The header of the segment at `path`, and its checksum.
+pub(super) fn read_header(files: &dyn FileSystem, path: &Path) -> Result<(Header, u32), OpenError> {
+    let file = files
+        .open(path, Open::Existing)
+        .map_err(OpenError::io("open a segment"))?;
+    let size = file.size().map_err(OpenError::io("read a segment"))?;
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(SECTOR).min(SECTOR)];
+    file.read_exact_at(&mut bytes, 0)
+        .map_err(OpenError::io("read a segment"))?;
+    Header::decode(&bytes).map_err(|bad| match bad {
+        BadHeader::Version(found) => OpenError::Version {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        },
+        BadHeader::Damaged => OpenError::Damaged {
+            path: path.to_owned(),
+            offset: 0,
+            reason: "the segment header".to_owned(),
+            durable_upto: 0,
+        },
+    })
 }
 
 /// An open segment.
