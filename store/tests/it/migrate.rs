@@ -34,6 +34,7 @@ async fn an_etcd_that_is_written_to_moves_in() {
         rounds(&from, 0..5).await;
         let load = Load::start(from.clone(), 5);
         let mut cluster = Cluster::seats(1, &[]);
+        let held = revision(&from).await;
         let mut tool = Tool::start(&migrate(&from, &cluster, &[]));
         tool.says("took the snapshot over").await;
         let begun = revision(&from).await;
@@ -46,8 +47,8 @@ async fn an_etcd_that_is_written_to_moves_in() {
             }
         });
         moves.await.unwrap();
-        // Its history is cut while it is followed.
-        run(&from, &format!("compact {}", begun + 20)).await;
+        // Its history is cut while it is followed, no further than the tool is sure to be.
+        run(&from, &format!("compact {held}")).await;
         is_no_member_in_use(&cluster).await;
         load.stop().await;
         tool.terminate();
