@@ -34,6 +34,7 @@ const NAMES: &[&str] = &[
     "log::after_write",
     "log::segment_renamed",
     "log::segment_synced",
+    "log::segment_trimmed",
     "log::segment_written",
     "migrate::applied",
     "migrate::begun",

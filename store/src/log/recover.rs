@@ -17,6 +17,7 @@ use super::tail::{Place, Tail};
 use super::{OpenError, Options};
 use crate::consensus::LogId;
 use crate::disk::{self, File, FileSystem, Lock, Open};
+use crate::failpoint;
 
 /// What was found, ready to go on.
 pub(super) struct Recovered {
@@ -171,6 +172,7 @@ impl Replay {
             && let Some(segment) = self.segments.back()
         {
             segment.trim(self.end);
+            failpoint::hit("log::segment_trimmed").map_err(OpenError::io("trim a segment"))?;
             // Or a loss of power would bring it all back, again and again.
             segment
                 .file

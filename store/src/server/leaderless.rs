@@ -31,20 +31,13 @@ pub(super) async fn run(
             }
             lost.send_if_modified(std::mem::take);
         }
-        let end = since
-            .filter(|_| !*lost.borrow())
-            .map(|since| since + patience);
-        let patience_ends = async {
-            match end {
-                Some(end) => tokio::time::sleep_until(end).await,
-                None => std::future::pending().await,
-            }
-        };
+        let is_waiting = since.is_some() && !*lost.borrow();
+        let end = since.unwrap_or_else(Instant::now) + patience;
         // Shutdown first; then news, which may end the wait.
         tokio::select! { biased;
             () = stop.cancelled() => return,
             changed = statuses.changed() => if changed.is_err() { return },
-            () = patience_ends => {
+            () = tokio::time::sleep_until(end), if is_waiting => {
                 tracing::warn!("no leader for three election timeouts: ending streams that need one");
                 lost.send_replace(true);
             }
