@@ -141,7 +141,7 @@ async fn step(cluster: &Cluster, at: usize, by: As) -> Result<()> {
     }
     if here.name.is_empty() {
         // It refuses to start where the member that it asks does not know the last change yet.
-        member.go_on_joining(flags(cluster, &all))?;
+        member.start_with(flags(cluster, &all))?;
         bail!("{} has not told its name yet", member.name);
     }
     member.set_leaving(false);

@@ -123,10 +123,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_runs_too_fast_or_too_slow_goes_on_from_where_it_jumped_to() {
-        // A machine without a compiler has no such clocks, and says so.
-        if why_not().is_some() {
-            return;
-        }
+        // What links Rust programs is the compiler that this needs.
         let library = Library::build().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("n1.clock");

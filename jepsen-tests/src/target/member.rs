@@ -236,19 +236,12 @@ impl Member {
             fs::remove_dir_all(&self.data).with_context(|| format!("remove {shown}"))?;
         }
         self.set_leaving(true);
-        self.go_on_joining(flags)
+        self.start_with(flags)
     }
 
-    /// Starts a new member again if it ended before it came to serve, with these flags after its own.
-    pub(crate) fn go_on_joining(&self, flags: Vec<String>) -> Result<()> {
-        *self.seat.lock() = Seat::With(flags);
-        self.start()
-    }
-
-    /// Starts it, now and later, with these flags after its own.
+    /// Starts it unless it runs, now and later, with these flags after its own.
     pub(crate) fn start_with(&self, flags: Vec<String>) -> Result<()> {
         *self.seat.lock() = Seat::With(flags);
-        self.set_leaving(false);
         self.start()
     }
 
