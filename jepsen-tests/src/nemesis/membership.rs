@@ -70,16 +70,16 @@ async fn remove(cluster: &Cluster, at: usize, via: usize) -> Result<()> {
     let all = list(cluster).await?;
     let id = place(&all, member).with_context(|| format!("{} is no member", member.name))?;
     let mut client = client(&cluster.members()[via].url).await?;
-    member.set_leaving(true);
+    let was_leaving = member.set_leaving(true);
     let asked = client.member_remove(MemberRemoveRequest { id: id.id });
     match timeout(ASK_TIME_MAX, asked).await {
         Ok(Err(status)) if is_refusal(&status) => {
-            member.set_leaving(false);
+            member.set_leaving(was_leaving);
             bail!("{} was not removed: {status}", member.name);
         }
         Ok(Ok(_)) => member.leave(),
-        // Only a quorum knows, and is asked when it is brought back. Until then its data stays: without it a
-        // removal that did not happen could cost the majority.
+        // Only a quorum knows, and is asked when it is brought back; the removal may even come later. Until it
+        // has come its data stays: without it a removal that did not happen could cost the majority.
         _ => {}
     }
     Ok(())
@@ -144,7 +144,7 @@ async fn step(cluster: &Cluster, at: usize, by: As) -> Result<()> {
         member.start_with(flags(cluster, &all))?;
         bail!("{} has not told its name yet", member.name);
     }
-    member.set_leaving(false);
+    member.has_joined();
     member.start()
 }
 

@@ -68,8 +68,10 @@ pub(crate) struct Member {
     seat: Mutex<Seat>,
     /// How often it was started.
     starts: AtomicU64,
-    /// Whether it may end by itself.
+    /// Whether its removal was asked for, so that it may end by itself.
     is_leaving: AtomicBool,
+    /// Whether it is new and has not come to serve: it may refuse to start.
+    is_joining: AtomicBool,
     /// Faults of its disk for which it may rightly end by itself.
     excuses: AtomicUsize,
     // After the process: nothing of it may be in use when it is taken off.
@@ -106,6 +108,7 @@ impl Member {
             seat: Mutex::default(),
             starts: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
+            is_joining: AtomicBool::new(false),
             excuses: AtomicUsize::new(0),
             disk,
         }
@@ -210,9 +213,15 @@ impl Member {
         true
     }
 
-    /// It is about to be removed or has yet to join, and may end by itself; or not any more.
-    pub(crate) fn set_leaving(&self, is_leaving: bool) {
-        self.is_leaving.store(is_leaving, Ordering::Relaxed);
+    /// Whether its removal is about to be asked for, so that it may end by itself from now on. What was
+    /// said before.
+    pub(crate) fn set_leaving(&self, is_leaving: bool) -> bool {
+        self.is_leaving.swap(is_leaving, Ordering::Relaxed)
+    }
+
+    /// It has come to serve, if it was new. One whose removal is in doubt may still end.
+    pub(crate) fn has_joined(&self) {
+        self.is_joining.store(false, Ordering::Relaxed);
     }
 
     /// Ends it and keeps it from being started: it is no member any more.
@@ -228,14 +237,16 @@ impl Member {
     }
 
     /// Starts it as a new member without any data, with these flags after its own. It may end by itself
-    /// until [`Self::set_leaving`] says otherwise.
+    /// until [`Self::has_joined`].
     pub(crate) fn join(&self, flags: Vec<String>) -> Result<()> {
         self.kill();
         if self.data.exists() {
             let shown = self.data.display();
             fs::remove_dir_all(&self.data).with_context(|| format!("remove {shown}"))?;
         }
-        self.set_leaving(true);
+        self.is_joining.store(true, Ordering::Relaxed);
+        // Whoever was asked to leave was another one.
+        self.set_leaving(false);
         self.start_with(flags)
     }
 
@@ -286,8 +297,9 @@ impl Member {
         let mut running = self.running.lock();
         let Some(now) = running.as_mut() else { return };
         if let Ok(Some(status)) = now.child.try_wait() {
-            let is_excused =
-                self.is_leaving.load(Ordering::Relaxed) || self.excuses.load(Ordering::Relaxed) > 0;
+            let is_excused = self.is_leaving.load(Ordering::Relaxed)
+                || self.is_joining.load(Ordering::Relaxed)
+                || self.excuses.load(Ordering::Relaxed) > 0;
             if !now.is_ending && !is_excused {
                 let told = format!("{} ended by itself: {status}", self.name);
                 self.deaths.lock().push(told);
@@ -336,5 +348,51 @@ pub(super) fn data(dir: &Path, name: &str, has_disk: bool) -> PathBuf {
         // The disk's own first folder is the file system's, not the member's.
         true => dir.join(format!("{name}-disk")).join("data"),
         false => dir.join(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// Starts a member that ends by itself at once, and waits for that.
+    fn run_out(member: &Member) {
+        member.start().unwrap();
+        let ended = testkit::poll_blocking(20, || {
+            member.look();
+            !member.is_started()
+        });
+        assert!(ended);
+    }
+
+    #[test]
+    fn who_joins_or_is_in_doubt_to_have_left_may_end_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = Recipe {
+            program: "/bin/true".into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            orders: (Ipv4Addr::LOCALHOST, 1).into(),
+            inside: Vec::new(),
+            boots: None,
+        };
+        let who = ["n1", "", ""].map(str::to_owned);
+        let member = Member::new(who.into(), dir.path(), recipe, None);
+        run_out(&member);
+        assert_eq!(member.deaths().len(), 1);
+        assert!(!member.set_leaving(true));
+        run_out(&member);
+        // Its removal was never answered: that it serves proves nothing.
+        member.has_joined();
+        run_out(&member);
+        assert_eq!(member.deaths().len(), 1);
+        member.join(Vec::new()).unwrap();
+        run_out(&member);
+        assert_eq!(member.deaths().len(), 1);
+        member.has_joined();
+        run_out(&member);
+        assert_eq!(member.deaths().len(), 2, "a member again");
     }
 }
