@@ -56,6 +56,19 @@ impl Arguments {
         Ok(true)
     }
 
+    /// The words that plant the same fault again.
+    #[cfg(feature = "planted")]
+    fn planted(&self) -> String {
+        let words = |name| format!(" --planted {name}");
+        self.planted.as_ref().map(words).unwrap_or_default()
+    }
+
+    #[cfg(not(feature = "planted"))]
+    fn planted(&self) -> &'static str {
+        let _ = self;
+        ""
+    }
+
     #[cfg(not(feature = "planted"))]
     #[expect(clippy::unnecessary_wraps, reason = "the other build's may fail")]
     fn plant(&self) -> Result<bool, std::convert::Infallible> {
@@ -175,7 +188,10 @@ impl<'a> Tally<'a> {
             self.broken.push(seed);
             if self.broken.len() <= TOLD_MAX {
                 println!("seed {seed}: {}", broken.join("\n  "));
-                println!("  again: cargo xtask sim --first {seed} --seeds 1 --history");
+                println!(
+                    "  again: cargo xtask sim --first {seed} --seeds 1 --history{}",
+                    self.arguments.planted()
+                );
             }
         }
         self.early.insert(nth, digest);
