@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use super::clients::{Asked, Job};
 use super::rotation::Rotation;
 use crate::edn::Value;
-use crate::wire::{Failure, Kv, put, range, revision};
+use crate::wire::{Failure, Kv, Seen, put, range, revision};
 
 /// Few values, so that a compare-and-swap often finds the one that it looks for.
 const VALUES: i64 = 5;
@@ -37,7 +37,8 @@ fn versioned(version: Value, value: Value) -> Value {
 }
 
 impl Registers {
-    /// The value of an operation on `key`, of `[version value]` or `[version value revision]`.
+    /// The value of an operation on `key`, of `[version value]`, `[version value revision]`, or, read,
+    /// `[version value revision header]`.
     fn keyed(&self, key: i64, value: Value) -> Value {
         let value = match value {
             Value::Vector(all) if !self.tells_versions => {
@@ -54,15 +55,22 @@ impl Registers {
 
     async fn read(&self, channel: Channel, key: i64) -> Result<Value, Failure> {
         let answer = KvClient::new(channel).range(range(&self.key(key))).await?;
-        let seen = answer.into_inner().kvs.seen().pop();
-        let told = seen.map(|seen| {
-            let value = seen
-                .value
-                .parse()
-                .map_or(Value::text(seen.value), Value::Int);
-            Value::Vector(vec![seen.version.into(), value, seen.revision.into()])
-        });
-        Ok(self.keyed(key, told.unwrap_or(Value::Nil)))
+        let answer = answer.into_inner();
+        let header = revision(answer.header.as_ref()).into();
+        let told = answer.kvs.seen().pop().map_or(
+            [Value::Nil, Value::Nil, Value::Nil],
+            |Seen {
+                 value,
+                 version,
+                 revision,
+                 ..
+             }| {
+                let value = value.parse().map_or(Value::text(value), Value::Int);
+                [version.into(), value, revision.into()]
+            },
+        );
+        let told = told.into_iter().chain([header]).collect();
+        Ok(self.keyed(key, Value::Vector(told)))
     }
 
     fn put(&self, key: i64, value: i64) -> PutRequest {

@@ -3,7 +3,7 @@
 //!
 //! A key is judged apart from the others, since linearizability is a property of each object. With
 //! versions, as etcd tells them, every write raises the key's version by one and its revision by
-//! something, and the revisions of all keys rise together.
+//! something, and the revisions of all keys rise together, as do those in the answers' headers.
 
 mod parse;
 mod versions;
@@ -33,6 +33,8 @@ pub(super) enum Versions {
 #[derive(Clone, Copy, Debug)]
 struct KeyOp<'a> {
     call: Call,
+    /// The store's revision, as its answer's header tells it.
+    header: Option<i64>,
     op: &'a Op<'a>,
 }
 
@@ -55,6 +57,7 @@ pub(super) fn check(ops: &[Op<'_>], versions: Versions) -> Result<Verdict, Error
     if versions == Versions::Told {
         let all: Vec<KeyOp<'_>> = keys.iter().flatten().copied().collect();
         versions::check_revisions(&all, &mut found);
+        versions::check_headers(&all, &mut found);
     }
     let mut budget = CONFIGURATIONS_MAX;
     let mut unsure = None;

@@ -2,7 +2,8 @@
 //!
 //! One register: `:read v`, `:write v`, `:cas [old new]`. Many: each value is a tuple of key and
 //! value, as `jepsen.independent` makes it. With versions, as Jepsen's tests of etcd: the value is
-//! `[version value]`, for a compare-and-set `[version [old new]]`; ours add the key's revision.
+//! `[version value]`, for a compare-and-set `[version [old new]]`; ours add the key's revision,
+//! and to reads also the store's, from the answer's header.
 
 use super::{KeyOp, Versions};
 use crate::check::Error;
@@ -37,11 +38,11 @@ pub(super) fn all<'a>(
                 return Err(Error::shape(op, "as other operations are: [key value]"));
             }
         };
-        let call = match versions {
-            Versions::Absent => plain(op, value, values)?,
+        let (call, header) = match versions {
+            Versions::Absent => (plain(op, value, values)?, None),
             Versions::Told => versioned(op, value, values)?,
         };
-        parsed.push((key, KeyOp { call, op }));
+        parsed.push((key, KeyOp { call, header, op }));
     }
     Ok(parsed)
 }
@@ -58,10 +59,7 @@ pub(in crate::check) fn is_versioned(ops: &[Op<'_>]) -> bool {
         && told.all(|op| {
             let value = op.value().pair().and_then(|(_, value)| value.elements());
             value.is_some_and(|all| {
-                matches!(
-                    all,
-                    [Value::Int(_) | Value::Nil, _] | [Value::Int(_) | Value::Nil, _, _]
-                )
+                (2..=4).contains(&all.len()) && matches!(all[0], Value::Int(_) | Value::Nil)
             })
         })
 }
@@ -102,28 +100,37 @@ fn change<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Resul
     })
 }
 
-fn versioned<'a>(op: &Op<'a>, value: &'a Value, values: &mut Interner<'a>) -> Result<Call, Error> {
-    let wanted = "[version value] or [version value revision]";
-    let (version, value, revision) = match value {
+/// With the revision in its answer's header: a write's own.
+fn versioned<'a>(
+    op: &Op<'a>,
+    value: &'a Value,
+    values: &mut Interner<'a>,
+) -> Result<(Call, Option<i64>), Error> {
+    let wanted = "[version value], [version value revision] or [version value revision header]";
+    let nil = &Value::Nil;
+    let (version, value, revision, header) = match value {
         // A key that is not there.
-        Value::Nil => (&Value::Nil, value, None),
+        Value::Nil => (nil, value, nil, nil),
         _ => match value.elements() {
-            Some([version, value]) => (version, value, None),
-            Some([version, value, revision]) => (version, value, Some(revision)),
+            Some([version, value]) => (version, value, nil, nil),
+            Some([version, value, revision]) => (version, value, revision, nil),
+            Some([version, value, revision, header]) => (version, value, revision, header),
             _ => return Err(Error::shape(op, wanted)),
         },
     };
+    let told = op.kind == Kind::Ok;
     let number = |value: &Value| match value {
         Value::Nil => Ok(None),
-        Value::Int(number) if *number >= 0 => Ok(Some(*number)),
+        Value::Int(number) if *number >= 0 => Ok(Some(*number).filter(|_| told)),
         _ => Err(Error::shape(op, wanted)),
     };
-    let told = op.kind == Kind::Ok;
-    let version = number(version)?.filter(|_| told);
-    let is_absent = told && op.f() == "read" && *value == Value::Nil && version.is_none();
-    Ok(Call {
+    let (version, revision, header) = (number(version)?, number(revision)?, number(header)?);
+    let is_read = op.f() == "read";
+    let is_absent = told && is_read && *value == Value::Nil && version.is_none();
+    let call = Call {
         change: change(op, value, values)?,
         version: if is_absent { Some(0) } else { version },
-        revision: revision.map(number).transpose()?.flatten().filter(|_| told),
-    })
+        revision,
+    };
+    Ok((call, if is_read { header } else { revision }))
 }

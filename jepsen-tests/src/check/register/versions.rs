@@ -117,6 +117,22 @@ pub(super) fn check_revisions(ops: &[KeyOp<'_>], found: &mut Findings) {
     });
 }
 
+/// All keys together: no answer's header tells a smaller revision than one that came before the
+/// operation began. Of two writes [`check_revisions`] tells that.
+pub(super) fn check_headers(ops: &[KeyOp<'_>], found: &mut Findings) {
+    let told = |op: &KeyOp<'_>| op.header;
+    let is_read = |op: &KeyOp<'_>| matches!(op.call.change, Change::Read(_));
+    later(ops, told, |before, after| {
+        let (was, is) = (told(before).unwrap_or(0), told(after).unwrap_or(0));
+        if is < was && (is_read(before) || is_read(after)) {
+            found.add("header-order", || {
+                let what = format!("an answer tells the store's revision {is} after {was}");
+                Finding::new("header-order", what, &[before.op, after.op])
+            });
+        }
+    });
+}
+
 /// Calls `visit` for each operation that tells a number with the one of the greatest number among
 /// those that were acknowledged before it began.
 fn later<'o, 'a>(

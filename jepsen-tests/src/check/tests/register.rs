@@ -60,7 +60,8 @@ fn finds_each_planted_fault() {
 #[test]
 fn versions_tell_more() {
     let fine = "0 does :f :write :value [1 [1 5 10]]\n0 does :f :read :value [1 [1 5 10]]\n\
-                0 does :f :cas :value [1 [2 [5 6] 11]]\n1 does :f :read :value [1 [2 6 11]]";
+                0 does :f :cas :value [1 [2 [5 6] 11]]\n1 does :f :read :value [1 [2 6 11 11]]\n\
+                0 does :f :read :value [2 [nil nil nil 11]]";
     assert!(
         found_versioned(fine).is_empty(),
         "{:?}",
@@ -98,6 +99,14 @@ fn versions_tell_more() {
         (
             "0 invoke :f :write :value [1 [nil 6]]\n1 does :f :write :value [2 [1 7 9]]\n0 ok :f :write :value [1 [1 6 9]]",
             "duplicate-revision",
+        ),
+        (
+            "0 does :f :write :value [1 [1 6 9]]\n1 does :f :read :value [2 [nil nil nil 8]]",
+            "header-order",
+        ),
+        (
+            "0 does :f :read :value [2 [nil nil nil 9]]\n1 does :f :write :value [1 [1 6 8]]",
+            "header-order",
         ),
         (
             "0 invoke :f :write :value [1 [nil 6]]\n1 does :f :read :value [1 [1 7]]",
