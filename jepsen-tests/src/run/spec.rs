@@ -66,6 +66,12 @@ impl Spec {
                 "the nemesis clock needs --target ours: a real etcd asks the kernel for the time, and not the C library whose answer is changed"
             );
         }
+        if self.target == Kind::Etcd && self.disks() == Disks::Own {
+            bail!(
+                "{} need --target ours: a real etcd maps its database into memory, which these disks do not allow; every other nemesis but clock runs on it",
+                disk_nemeses()
+            );
+        }
         for nemesis in &self.nemesis {
             if let Some(why) = nemesis.lacks() {
                 bail!("the nemesis {} cannot be used here: {why}", nemesis.name());
