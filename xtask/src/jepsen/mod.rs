@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgGroup, Args};
 
 use crate::{command, setup, up};
-use runs::{Run, Runner, Status};
+use runs::{Ended, Run, Runner, Status};
 
 /// What is asked for.
 #[derive(Args)]
@@ -39,6 +39,21 @@ pub(crate) struct Asked {
     /// What all chance follows from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// With --quick and --all: how many seeds each scenario is run with, from --seed on.
+    #[arg(long, default_value_t = 1, conflicts_with = "planted", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// With --quick and --all: only these scenarios.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        conflicts_with = "planted",
+        value_name = "NAME"
+    )]
+    scenario: Vec<String>,
+    /// With --quick and --all: `etcd` breaks the real one in place of ours, and tells which scenarios
+    /// need ours.
+    #[arg(long, conflicts_with = "planted", value_parser = ["ours", "etcd"])]
+    target: Option<String>,
     /// How long each workload runs under faults, as `keelson jepsen run --time` takes it.
     #[arg(long)]
     time: Option<String>,
@@ -70,16 +85,18 @@ pub(crate) fn run(asked: &Asked) -> Result<()> {
         planted::run(&runner, asked.seed, &asked.fault)?
     } else {
         let binary = up::build()?;
-        let names = match asked.quick {
+        let mut names: Vec<String> = match asked.quick {
             true => QUICK.iter().map(|name| (*name).to_owned()).collect(),
             false => runnable(&command::output(
                 Command::new(&binary).args(["jepsen", "list"]),
             )?),
         };
         ensure!(!names.is_empty(), "no scenario can be run on this machine");
+        only(&mut names, &asked.scenario)?;
         let default = if asked.quick { QUICK_TIME } else { TIME };
         let time = asked.time.as_deref().unwrap_or(default);
-        sound(&Runner::new(binary, time), &names, asked.seed)?
+        let runner = Runner::new(binary, time).on(asked.target.clone());
+        sound(&runner, &names, asked.seed, asked.seeds)?
     };
     eprintln!("[{:>4} s] done", started.elapsed().as_secs());
     print(&format!("{passed} passed, {failed} failed\n"))?;
@@ -89,31 +106,97 @@ pub(crate) fn run(asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-/// Each scenario must be judged, and valid.
-fn sound(runner: &Runner, names: &[String], seed: u64) -> Result<(usize, usize)> {
-    let mut ended = Vec::new();
-    for (number, name) in names.iter().enumerate() {
-        eprintln!("({} of {}) {name}", number + 1, names.len());
-        let run = Run {
-            scenario: name,
-            seed,
-            fault: None,
-        };
-        ended.push((name, runner.run(&run)?));
+/// Leaves those that were asked for, if any were.
+fn only(names: &mut Vec<String>, asked: &[String]) -> Result<()> {
+    for name in asked {
+        if !names.contains(name) {
+            bail!(
+                "the scenario {name} is not among those of this set that run here: {}",
+                names.join(", ")
+            );
+        }
     }
-    let mut table = String::new();
-    for (name, run) in &ended {
-        table.push_str(&format!(
-            "{name:<18} {:<12} {:>4} s  {}\n",
-            run.status.told(),
-            run.took.as_secs(),
-            run.findings
-        ));
+    if !asked.is_empty() {
+        names.retain(|name| asked.contains(name));
+    }
+    Ok(())
+}
+
+/// Each scenario must be judged, and valid, with each seed. How many were, and how many were not.
+/// What the servers have no faults for counts as neither.
+fn sound(runner: &Runner, names: &[String], first: u64, seeds: u64) -> Result<(usize, usize)> {
+    let mut table = String::from(
+        "| `keelson jepsen run` | seeds | operations | faults | seconds | verdict |\n|---|---|---|---|---|---|\n",
+    );
+    let (mut passed, mut failed) = (0, 0);
+    for (number, name) in names.iter().enumerate() {
+        let mut row = Row::default();
+        for seed in first..first.saturating_add(seeds) {
+            eprintln!("({} of {}) {name}, seed {seed}", number + 1, names.len());
+            let ended = runner.run(&Run {
+                scenario: name,
+                seed,
+                fault: None,
+            })?;
+            let is_refused = ended.status == Status::Refused;
+            row.add(seed, ended);
+            if is_refused {
+                break;
+            }
+        }
+        if row.is(Status::Valid) {
+            passed += 1;
+        } else if !(row.is(Status::Refused) && runner.is_others()) {
+            failed += 1;
+        }
+        table.push_str(&row.text(&runner.told(name)));
     }
     print(&table)?;
-    let passed = ended.iter().filter(|(_, run)| run.status == Status::Valid);
-    let passed = passed.count();
-    Ok((passed, ended.len() - passed))
+    Ok((passed, failed))
+}
+
+/// What came of a scenario, with all its seeds.
+#[derive(Default)]
+struct Row {
+    ended: Vec<(u64, Ended)>,
+}
+
+impl Row {
+    fn add(&mut self, seed: u64, ended: Ended) {
+        self.ended.push((seed, ended));
+    }
+
+    fn is(&self, status: Status) -> bool {
+        self.ended.iter().all(|(_, ended)| ended.status == status)
+    }
+
+    fn text(&self, told: &str) -> String {
+        let seeds = match (self.ended.first(), self.ended.last()) {
+            (Some((first, _)), Some((last, _))) if first != last => format!("{first} to {last}"),
+            (Some((seed, _)), _) => seed.to_string(),
+            _ => String::new(),
+        };
+        let sum =
+            |of: fn(&Ended) -> u64| self.ended.iter().map(|(_, ended)| of(ended)).sum::<u64>();
+        let verdict = if self.is(Status::Valid) {
+            Status::Valid.told().to_owned()
+        } else {
+            let others = self
+                .ended
+                .iter()
+                .filter(|(_, ended)| ended.status != Status::Valid);
+            let each = others.map(|(seed, ended)| {
+                format!("seed {seed} {}: {}", ended.status.told(), ended.findings)
+            });
+            each.collect::<Vec<_>>().join("; ")
+        };
+        format!(
+            "| `{told}` | {seeds} | {} | {} | {} | {verdict} |\n",
+            sum(|ended| ended.operations),
+            sum(|ended| ended.faults),
+            sum(|ended| ended.took.as_secs()),
+        )
+    }
 }
 
 /// The names of those that `keelson jepsen list` says run here.
