@@ -158,13 +158,14 @@ fn writes(ops: &[RequestOp]) -> Result<Writes<'_>, Error> {
 }
 
 /// Whether etcd's interval tree sees `key` in the range. Its end is taken as it is written, so that
-/// "\0", from the key on, hits only the key itself: clients rely on what etcd lets pass.
+/// "\0", from the key on, hits nothing, nor does one that is not after the key: clients rely on what
+/// etcd lets pass.
 fn deletes(delete: &DeleteRangeRequest, key: &[u8]) -> bool {
     let begin: &[u8] = &delete.key;
-    if delete.range_end.is_empty() || begin == key {
+    if delete.range_end.is_empty() {
         return begin == key;
     }
-    begin < key && key < &delete.range_end[..]
+    begin <= key && key < &delete.range_end[..]
 }
 
 #[cfg(test)]
@@ -238,6 +239,9 @@ mod tests {
                 twice,
             ),
             (vec![put("b"), delete("a", "\0")], Ok(())),
+            (vec![put("a"), delete("a", "\0")], Ok(())),
+            (vec![put("b"), delete("b", "a")], Ok(())),
+            (vec![put("b"), delete("b", "b")], Ok(())),
         ];
         for (number, (ops, expected)) in cases.into_iter().enumerate() {
             assert_eq!(
