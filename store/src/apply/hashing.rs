@@ -197,8 +197,9 @@ fn is_seen(memory: &Memory, change: &Hashed, at: i64) -> bool {
 }
 
 fn each_change(reader: &dyn Reader, upto: i64, mut visit: impl FnMut(Hashed)) -> Result<(), Fatal> {
+    // As on etcd, nothing is up to a negative revision.
     let end = keys::rev::key(Revision {
-        main: upto.saturating_add(1),
+        main: upto.max(0).saturating_add(1),
         sub: 0,
     });
     memory::each_row(

@@ -105,3 +105,18 @@ fn the_same_history_hashes_as_on_etcd() {
     story(Store::with(mem_options()));
     story(Store::with(MachineOptions::default()));
 }
+
+/// Nothing is up to a negative revision.
+#[test]
+fn a_negative_revision_has_the_hash_of_nothing() {
+    let mut store = Store::new();
+    store.set("a", "1");
+    for revision in [-1, -5, i64::MIN] {
+        check(&store, revision, (1084519789, -1, revision));
+    }
+    store.compact(2).unwrap();
+    for revision in [-1, i64::MIN] {
+        check(&store, revision, (1084519789, 2, revision));
+        check_compaction(&store, revision, None);
+    }
+}
