@@ -20,6 +20,7 @@ mod load;
 mod migrate;
 mod one_member;
 mod pings;
+mod random;
 mod real;
 mod recovery;
 mod snapshot;
