@@ -78,7 +78,7 @@ impl Process {
             .spawn()
             .with_context(|| format!("start {} ({})", component.name, program.display()))?;
         let pid = i32::try_from(child.id()).context("process id")?;
-        let (_, start_ticks) =
+        let Stat { start_ticks, .. } =
             stat(pid).with_context(|| format!("{} ended at once", component.name))?;
         write_record(&self.record, Record { pid, start_ticks })
     }
@@ -148,10 +148,11 @@ impl Process {
     /// Id and state letter of the recorded process, if it is still that one.
     fn find(&self) -> Option<(i32, char)> {
         let record: Record = serde_json::from_slice(&fs::read(&self.record).ok()?).ok()?;
-        let (state, start_ticks) = stat(record.pid)?;
-        // A zombie has ended; its parent has not looked yet.
-        (start_ticks == record.start_ticks && !matches!(state, 'Z' | 'X'))
-            .then_some((record.pid, state))
+        let stat = stat(record.pid)?;
+        // A zombie has ended, and its parent has not looked yet; but while a thread of it is still held up,
+        // say by a sync, its ports and files are not free.
+        let is_gone = matches!(stat.state, 'Z' | 'X') && stat.threads <= 1;
+        (stat.start_ticks == record.start_ticks && !is_gone).then_some((record.pid, stat.state))
     }
 
     fn open_log(&self) -> Result<File> {
@@ -171,13 +172,23 @@ fn write_record(path: &Path, record: Record) -> Result<()> {
     fs::rename(&partial, path).with_context(|| format!("write {}", path.display()))
 }
 
-/// State letter and start time in clock ticks of a process, from `/proc/PID/stat`.
-fn stat(pid: i32) -> Option<(char, u64)> {
+/// What `/proc/PID/stat` says of a process.
+struct Stat {
+    state: char,
+    threads: u64,
+    /// Since the machine's start.
+    start_ticks: u64,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in brackets, may hold anything.
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    Some(Stat {
+        state: fields.next()?.chars().next()?,
+        threads: fields.nth(16)?.parse().ok()?,
+        start_ticks: fields.nth(1)?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
