@@ -117,6 +117,8 @@ pub(super) async fn replay(folder: &Path, report: Option<&Path>) -> Result<ExitC
 }
 
 async fn one(spec: &Spec, report: Option<&Path>) -> Result<Outcome> {
+    // Whoever reads this by program knows by the command that the run was begun.
+    spec.check()?;
     say(&format!("{}\n", spec.command()));
     let binary = std::env::current_exe().context("find this binary")?;
     let outcome = tokio::select! { biased;

@@ -50,7 +50,7 @@ pub fn usual_network(target: Kind, nemesis: &[Nemesis]) -> (Network, Option<&'st
 
 impl Spec {
     /// Refuses what cannot be done.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         ensure!(
             (1..=SECONDS_MAX).contains(&self.time_s),
             "--time {} s: choose from 1 s to 24 h",

@@ -92,7 +92,7 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let faults = self.pauses.writes.len();
-        let _ = writeln!(text, "{faults:>5} times a part was killed or started");
+        let _ = writeln!(text, "{faults:>5} times kill");
         for (fault, ms) in &self.pauses.writes {
             let _ = writeln!(text, "{fault:<40} longest pause of writes {ms:>6} ms");
         }

@@ -211,6 +211,34 @@ mod tests {
         }
     }
 
+    /// Its first thread ends at once, the other one stays.
+    const HELD_UP: &str = "#include <pthread.h>\n#include <unistd.h>\n\
+        static void *stay(void *none) { for (;;) pause(); return none; }\n\
+        int main(void) { pthread_t other; pthread_create(&other, 0, stay, 0); pthread_exit(0); }\n";
+
+    #[test]
+    fn a_process_is_there_until_its_last_thread_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, program) = (dir.path().join("held.c"), dir.path().join("held"));
+        std::fs::write(&source, HELD_UP).unwrap();
+        let mut cc = std::process::Command::new("cc");
+        cc.arg("-pthread").arg("-o").args([&program, &source]);
+        assert!(cc.status().unwrap().success());
+        let component = Component {
+            program: Some(program),
+            args: Vec::new(),
+            ..sleeper()
+        };
+        let process = Process::of(dir.path(), &component);
+        process.start(&component).unwrap();
+        let pid = process.pid().unwrap();
+        let is_zombie = || super::stat(pid).is_some_and(|stat| stat.state == 'Z');
+        assert!(testkit::poll_blocking(5, is_zombie));
+        assert_eq!(process.pid(), Some(pid));
+        process.kill().unwrap();
+        assert_eq!(process.pid(), None);
+    }
+
     #[test]
     fn a_process_is_started_once_paused_found_again_and_ended() {
         let dir = tempfile::tempdir().unwrap();

@@ -123,7 +123,7 @@ fn only(names: &mut Vec<String>, asked: &[String]) -> Result<()> {
 }
 
 /// Each scenario must be judged, and valid, with each seed. How many were, and how many were not.
-/// What the servers have no faults for counts as neither.
+/// What a real etcd has no faults for, and refuses, counts as neither; but something must be judged.
 fn sound(runner: &Runner, names: &[String], first: u64, seeds: u64) -> Result<(usize, usize)> {
     let mut table = String::from(
         "| `keelson jepsen run` | seeds | operations | faults | seconds | verdict |\n|---|---|---|---|---|---|\n",
@@ -139,7 +139,8 @@ fn sound(runner: &Runner, names: &[String], first: u64, seeds: u64) -> Result<(u
                 fault: None,
             })?;
             let is_refused = ended.status == Status::Refused;
-            row.add(seed, ended);
+            row.ended.push((seed, ended));
+            // It would be for each seed.
             if is_refused {
                 break;
             }
@@ -152,6 +153,7 @@ fn sound(runner: &Runner, names: &[String], first: u64, seeds: u64) -> Result<(u
         table.push_str(&row.text(&runner.told(name)));
     }
     print(&table)?;
+    ensure!(passed + failed > 0, "nothing was run");
     Ok((passed, failed))
 }
 
@@ -162,10 +164,6 @@ struct Row {
 }
 
 impl Row {
-    fn add(&mut self, seed: u64, ended: Ended) {
-        self.ended.push((seed, ended));
-    }
-
     fn is(&self, status: Status) -> bool {
         self.ended.iter().all(|(_, ended)| ended.status == status)
     }

@@ -1,6 +1,6 @@
 //! One run of `keelson jepsen run`, watched while it goes on, and what it said of itself.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -13,7 +13,9 @@ const VARIABLE: &str = "KEELSON_PLANTED";
 /// Before the line that says what was found.
 const FOUND: &str = "VIOLATED: ";
 const UNJUDGED: &str = "could not judge: ";
-/// Before the line of a run that did not begin.
+/// Before the command that a run says when it begins.
+const BEGUN: &str = "keelson jepsen run ";
+/// Before the last line of a run that came to no judgement.
 const ERROR: &str = "error: ";
 
 /// What to run.
@@ -62,7 +64,7 @@ pub(super) struct Ended {
 pub(super) struct Runner {
     binary: PathBuf,
     time: String,
-    /// As `--target` takes it; nothing for scenarios of our own processes alone.
+    /// As `--target` takes it; ours where it is missing.
     target: Option<String>,
 }
 
@@ -109,15 +111,13 @@ impl Runner {
             told.hear(&line);
         }
         let status = child.wait().context("wait for its end")?;
-        let refusal = errors.and_then(|errors| errors.join().ok().flatten());
-        let status = match (status.code(), refusal) {
-            (Some(0), _) => Status::Valid,
-            (Some(1), _) => Status::Violated,
-            (Some(2), Some(why)) if !told.is_judged => {
-                told.findings.push(why);
-                Status::Refused
-            }
-            (Some(2), _) => Status::Unjudged,
+        let error = errors.and_then(|errors| errors.join().ok().flatten());
+        told.findings.extend(error);
+        let status = match status.code() {
+            Some(0) => Status::Valid,
+            Some(1) => Status::Violated,
+            Some(2) if told.is_begun => Status::Unjudged,
+            Some(2) => Status::Refused,
             _ => bail!("`keelson jepsen run` ended by {status}"),
         };
         let took = started.elapsed();
@@ -160,7 +160,7 @@ fn pass_on(errors: ChildStderr) -> JoinHandle<Option<String>> {
         // Not by lines: a log may hold what is no text.
         let mut lines = BufReader::new(errors);
         let mut line = Vec::new();
-        while let Ok(1..) = lines.by_ref().read_until(b'\n', &mut line) {
+        while let Ok(1..) = lines.read_until(b'\n', &mut line) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             eprintln!("    {text}");
             last = text.strip_prefix(ERROR).map(str::to_owned).or(last);
@@ -176,8 +176,8 @@ struct Told {
     findings: Vec<String>,
     operations: u64,
     faults: u64,
-    /// Whether it came to a judgement, whatever that was.
-    is_judged: bool,
+    /// Whether it said what it does; one that is refused does not.
+    is_begun: bool,
 }
 
 impl Told {
@@ -186,6 +186,7 @@ impl Told {
             .strip_prefix(FOUND)
             .or_else(|| line.strip_prefix(UNJUDGED));
         self.findings.extend(told.map(str::to_owned));
+        self.is_begun |= line.starts_with(BEGUN);
         let mut words = line.split_whitespace();
         let Some(Ok(count)) = words.next().map(str::parse::<u64>) else {
             return;
@@ -193,7 +194,6 @@ impl Told {
         match words.next() {
             Some("times") => self.faults += count,
             Some("operations") => {
-                self.is_judged = true;
                 // "N operations acknowledged, N refused, N of unknown outcome"
                 let others = words.filter_map(|word| word.parse::<u64>().ok());
                 self.operations += count + others.sum::<u64>();
@@ -210,6 +210,8 @@ mod tests {
     #[test]
     fn what_a_run_says_is_counted() {
         let mut told = Told::default();
+        told.hear("on the loopback behind proxies: the nemesis delay needs proxies");
+        assert!(!told.is_begun);
         for line in [
             "keelson jepsen run --workload set --nemesis kill --time 10s",
             "    3 times kill leader",
@@ -223,6 +225,7 @@ mod tests {
         ] {
             told.hear(line);
         }
+        assert!(told.is_begun);
         assert_eq!((told.faults, told.operations), (15, 1334));
         assert_eq!(told.findings, ["lost (2 times)"]);
     }
