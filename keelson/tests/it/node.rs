@@ -12,6 +12,9 @@ use testkit::{Cluster, Shape};
 
 use crate::run::{fails, ok};
 
+/// Of the deployment that all of this is about.
+const WEB_PODS: usize = 2;
+
 #[test]
 fn pods_run_answer_each_other_and_end() -> Result<()> {
     ensure!(
@@ -37,9 +40,9 @@ fn kubectl(cluster: &Cluster, words: &str) -> Result<Output> {
 
 fn a_service_answers(cluster: &Cluster) -> Result<()> {
     let kubectl = |words: &str| kubectl(cluster, words);
-    ok(kubectl(
-        "create deployment web --image=keelson/tour:latest --replicas=2",
-    ))?;
+    ok(kubectl(&format!(
+        "create deployment web --image=keelson/tour:latest --replicas={WEB_PODS}"
+    )))?;
     ok(kubectl(
         "expose deployment web --port=80 --target-port=8080",
     ))?;
@@ -93,21 +96,26 @@ fn pods_come_back_with_one_address(cluster: &Cluster) -> Result<()> {
     let addresses = ok(kubectl(
         "get pods -l app=web -o jsonpath={.items[*].status.podIPs[*].ip}",
     ))?;
-    ensure!(addresses.split(' ').count() == 2, "{addresses}");
+    ensure!(addresses.split(' ').count() == WEB_PODS, "{addresses}");
     Ok(())
 }
 
 fn crashed_sandboxes_give_their_addresses_back(cluster: &Cluster) -> Result<()> {
-    let before = addresses_in_use(cluster.dir())?;
-    ensure!(before.len() >= 2, "{before:?}");
-    let shims = processes(cluster.dir(), |line| line.contains("containerd-shim"))?;
-    ensure!(shims.len() >= before.len(), "{shims:?}");
+    // A sandbox on its way has its address before its shim.
+    let (mut before, mut shims) = (BTreeSet::new(), Vec::new());
+    let settled = testkit::poll_blocking(60, || {
+        before = addresses_in_use(cluster.dir()).unwrap_or_default();
+        shims = shims_of(cluster).unwrap_or_default();
+        before.len() >= WEB_PODS && shims.len() == before.len()
+    });
+    ensure!(settled, "{before:?} {shims:?}");
     for (pid, _) in shims {
         kill_process(pid, Signal::KILL)?;
     }
+    // The pod without an image is tried again at a pace of its own.
     let replaced = testkit::poll_blocking(60, || {
         addresses_in_use(cluster.dir())
-            .is_ok_and(|now| now.len() == before.len() && now.is_disjoint(&before))
+            .is_ok_and(|now| now.len() >= WEB_PODS && now.is_disjoint(&before))
     });
     let now = addresses_in_use(cluster.dir())?;
     ensure!(replaced, "{before:?} became {now:?}");
@@ -116,6 +124,10 @@ fn crashed_sandboxes_give_their_addresses_back(cluster: &Cluster) -> Result<()> 
         "rollout status deployment/web --timeout=60s",
     ))?;
     Ok(())
+}
+
+fn shims_of(cluster: &Cluster) -> Result<Vec<(Pid, String)>> {
+    processes(cluster.dir(), |line| line.contains("containerd-shim"))
 }
 
 /// What the network has given to sandboxes and not got back.
