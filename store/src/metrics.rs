@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use crate::config::ETCD_VERSION;
+use crate::config::{ETCD_VERSION, MetricsDetail};
 use crate::limits;
 use crate::rpc::{Context, Method, Shape};
 
@@ -44,7 +44,7 @@ pub struct Metrics {
     registry: Registry,
     started: Family<Started, Counter>,
     handled: Family<Handled, Counter>,
-    handling: Histograms<Started>,
+    handling: Option<Histograms<Started>>,
     requests: Histograms<Kind>,
     proposals_pending: Gauge,
     /// Proposals without a known outcome.
@@ -80,20 +80,17 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_5, 2.0, 15))
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Metrics {
     /// All at zero.
-    pub fn new() -> Self {
+    pub fn new(detail: MetricsDetail) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             started: Family::default(),
             handled: Family::default(),
-            handling: Family::new_with_constructor(seconds),
+            handling: match detail {
+                MetricsDetail::Basic => None,
+                MetricsDetail::Extensive => Some(Family::new_with_constructor(seconds)),
+            },
             requests: Family::new_with_constructor(seconds),
             proposals_pending: Gauge::default(),
             proposals_failed: Counter::default(),
@@ -119,11 +116,10 @@ impl Metrics {
             "Unary RPCs answered, and streams refused",
             self.handled.clone(),
         );
-        r.register(
-            "grpc_server_handling_seconds",
-            "Time to answer unary RPCs",
-            self.handling.clone(),
-        );
+        if let Some(handling) = &self.handling {
+            let (name, help) = ("grpc_server_handling_seconds", "Time to answer unary RPCs");
+            r.register(name, help, handling.clone());
+        }
         r.register(
             "etcd_server_request_duration_seconds",
             "Time to answer requests",
@@ -191,8 +187,8 @@ impl Metrics {
             grpc_code: code_name(code),
         };
         self.handled.get_or_create(&labels).inc();
-        if method.shape == Shape::Unary {
-            self.handling
+        if let (Shape::Unary, Some(handling)) = (method.shape, &self.handling) {
+            handling
                 .get_or_create(&started(method))
                 .observe(took.as_secs_f64());
         }

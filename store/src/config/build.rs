@@ -8,7 +8,7 @@ use super::file::CLIENT_ALLOWED_CN;
 use super::values::Values;
 use super::{
     AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, DiscoverySrv, Gates,
-    KeepAlive, Logging, TlsFiles, TlsPolicy, check,
+    KeepAlive, Logging, MetricsDetail, TlsFiles, TlsPolicy, check,
 };
 use crate::limits;
 
@@ -104,6 +104,7 @@ impl Config {
             auth_token_ttl: auth_token_ttl(values),
             bcrypt_cost: limits::BCRYPT_COST_DEFAULT,
             logging: Logging::default(),
+            metrics: metrics(values),
             config_file: values.file.clone(),
             warnings: Vec::new(),
             advertise_peer_urls,
@@ -142,6 +143,14 @@ fn auth_token_ttl(values: &Values) -> Duration {
     match values.unsigned("auth-token-ttl") {
         0 => limits::TOKEN_TTL_DEFAULT,
         seconds => Duration::from_secs(seconds).min(limits::TOKEN_TTL_MAX),
+    }
+}
+
+/// Any other word means `basic`, as in etcd.
+fn metrics(values: &Values) -> MetricsDetail {
+    match values.text("metrics") {
+        "extensive" => MetricsDetail::Extensive,
+        _ => MetricsDetail::Basic,
     }
 }
 

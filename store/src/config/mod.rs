@@ -68,6 +68,15 @@ pub enum AutoCompaction {
     Revision(i64),
 }
 
+/// `--metrics`: which of the metrics there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsDetail {
+    /// `basic`: all but the next.
+    Basic,
+    /// `extensive`: also how long each method took, as a histogram.
+    Extensive,
+}
+
 /// The files of one side's TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -222,6 +231,8 @@ pub struct Config {
     pub bcrypt_cost: u32,
     /// Everything about the log.
     pub logging: Logging,
+    /// `--metrics`.
+    pub metrics: MetricsDetail,
     /// `--config-file`, where the settings are from it.
     pub config_file: Option<PathBuf>,
     /// What was given and has no effect here, to be logged at start.

@@ -181,7 +181,7 @@ impl Store {
             consensus,
             view,
             lessor: lessor.clone(),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::new(config.metrics)),
             ids: Ids {
                 cluster: identity.cluster_id,
                 member: identity.member_id,

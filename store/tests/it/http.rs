@@ -65,4 +65,10 @@ async fn metrics_have_etcds_names() {
         );
     }
     assert!(text.contains("\nprocess_resident_memory_bytes "));
+    assert!(!text.contains("grpc_server_handling_seconds"));
+    let cluster = Cluster::start_with(1, &["--metrics=extensive"]).await;
+    cluster.put(0, "a", "1").await;
+    let (_, text) = get(&cluster.endpoint(0), "/metrics").await;
+    let count = "grpc_server_handling_seconds_count{grpc_type=\"unary\",grpc_service=\"etcdserverpb.KV\",grpc_method=\"Put\"} 1";
+    assert!(text.lines().any(|have| have == count), "{text}");
 }

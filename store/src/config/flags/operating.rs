@@ -27,8 +27,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "metrics",
         Kind::Text,
         "basic",
-        Warns("request histograms are always there"),
-        "How much to measure.",
+        Yes,
+        "basic, or extensive for also a histogram of the time that each gRPC method takes (grpc_server_handling_seconds).",
     ),
     flag(
         MONITOR,
