@@ -37,6 +37,8 @@ pub mod mvcc;
 
 pub mod watch;
 
+pub mod traces;
+
 pub mod engine;
 pub mod keys;
 

@@ -143,8 +143,39 @@ pub const BCRYPT_COST_DEFAULT: u32 = 10;
 /// Passwords hashed or compared at once: each takes a processor. Others wait in order.
 pub const PASSWORDS_IN_FLIGHT_MAX: usize = 4;
 
+/// Ended spans of requests that wait to be exported, two kilobytes each; OpenTelemetry's default. Further
+/// ones are dropped and counted.
+pub const SPANS_QUEUED_MAX: usize = 2_048;
+
+/// Spans sent at once; OpenTelemetry's default.
+pub const SPANS_BATCH_MAX: usize = 512;
+
+/// How long a span waits for others to be sent with.
+pub const SPANS_BATCH_DELAY: Duration = Duration::from_secs(1);
+
+/// How often a batch that is not full looks for more. The queue fills in it at 100,000 spans a second.
+pub const SPANS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long a batch is tried to be sent; OpenTelemetry's default.
+pub const SPANS_EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long spans that are left may take at shutdown.
+pub const SPANS_FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// How often lost spans are told in the log.
+pub const SPANS_LOST_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A method with a longer name gets no span; etcd's have at most 50 bytes.
+pub const SPAN_NAME_BYTES_MAX: usize = 128;
+
+/// A longer `traceparent` or `tracestate` is not read; W3C asks for 512 bytes of the latter.
+pub const TRACE_HEADER_BYTES_MAX: usize = 512;
+
 const _: () = assert!(REQUEST_BYTES_RECOMMENDED < REQUEST_BYTES_MAX);
 const _: () = assert!(LEASE_REVOKES_IN_FLIGHT_MAX <= LEASE_REVOKES_PER_TICK_MAX);
 const _: () = assert!(RANGE_STREAM_FIRST_CHUNK_KEYS <= RANGE_INLINE_KEYS_MAX);
+const _: () = assert!(SPANS_BATCH_MAX <= SPANS_QUEUED_MAX);
+// The task that sends is one of those that must be through by then.
+const _: () = assert!(SPANS_FLUSH_TIMEOUT.as_millis() < DRAIN_TIMEOUT.as_millis());
 const _: () =
     assert!(BCRYPT_COST_MIN <= BCRYPT_COST_DEFAULT && BCRYPT_COST_DEFAULT <= BCRYPT_COST_MAX);

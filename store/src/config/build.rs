@@ -8,7 +8,7 @@ use super::file::CLIENT_ALLOWED_CN;
 use super::values::Values;
 use super::{
     AuthToken, AutoCompaction, ClusterState, Config, ConfigError, Discovery, DiscoverySrv, Gates,
-    KeepAlive, Logging, MetricsDetail, TlsFiles, TlsPolicy, check,
+    KeepAlive, Logging, MetricsDetail, TlsFiles, TlsPolicy, Traces, check,
 };
 use crate::limits;
 
@@ -32,6 +32,7 @@ impl Config {
         config.discovery = Discovery::from_values(values, &mut faults);
         config.discovery_srv = DiscoverySrv::from_values(values, &mut faults);
         config.logging = Logging::from_values(values, &mut faults);
+        config.traces = Traces::from_values(values, &mut faults);
         check::tls_versions(values, &mut faults);
         check::config(&config, &mut warnings, &mut faults);
         config.warnings = warnings;
@@ -105,6 +106,7 @@ impl Config {
             bcrypt_cost: limits::BCRYPT_COST_DEFAULT,
             logging: Logging::default(),
             metrics: metrics(values),
+            traces: None,
             config_file: values.file.clone(),
             warnings: Vec::new(),
             advertise_peer_urls,

@@ -17,6 +17,7 @@ mod help;
 mod logging;
 mod release;
 mod text;
+mod traces;
 mod url;
 mod values;
 
@@ -32,6 +33,7 @@ pub use self::help::{go_arch, usage};
 pub use self::logging::{LogFormat, LogOutput, LogRotation, Logging};
 pub use self::release::Release;
 pub(crate) use self::text::duration as parse_duration;
+pub use self::traces::Traces;
 pub use self::url::{Scheme, Url, UrlError};
 
 /// The etcd release whose protocol and behaviour this store answers with.
@@ -233,6 +235,8 @@ pub struct Config {
     pub logging: Logging,
     /// `--metrics`.
     pub metrics: MetricsDetail,
+    /// `--enable-distributed-tracing` and what belongs to it; none where spans are not exported.
+    pub traces: Option<Traces>,
     /// `--config-file`, where the settings are from it.
     pub config_file: Option<PathBuf>,
     /// What was given and has no effect here, to be logged at start.

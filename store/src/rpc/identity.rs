@@ -1,6 +1,7 @@
 //! Who sends a request, by the token or the certificate that comes with it. What that user may do is
 //! decided elsewhere, where the state is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,10 @@ use crate::auth::{Identity, Passwords, Provider, tokens};
 /// Only a certificate that was verified gets here.
 #[derive(Clone, Debug)]
 pub struct CommonName(pub Arc<str>);
+
+/// The address that a connection came to, kept with each of its requests where spans tell it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalAddr(pub(crate) SocketAddr);
 
 /// How users prove who they are.
 pub struct Authenticator {

@@ -24,13 +24,16 @@ pub(crate) mod names;
 mod queue;
 mod range_stream;
 mod snapshot;
+mod traced;
 mod watch;
 
 pub use context::{Context, Ids, Limits, Parts};
 pub use http::{health_routes, metrics_routes, version_routes};
 pub use identity::{Authenticator, CommonName};
-pub use services::{grpc_routes, not_found};
+pub use services::not_found;
 
 pub(crate) use access::{Access, guarded};
 pub(crate) use gate::{Method, Shape};
 pub(crate) use http::{CLUSTER_ID_HEADER, PeerMember, peer_routes};
+pub(crate) use identity::LocalAddr;
+pub(crate) use services::grpc_routes;

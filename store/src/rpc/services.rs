@@ -18,11 +18,13 @@ use tonic::service::Routes;
 
 use super::context::Context;
 use super::http::text;
-use super::{auth, cluster, election, gate, kv, lease, lock, maintenance, watch};
+use super::{auth, cluster, election, gate, kv, lease, lock, maintenance, traced, watch};
 use crate::limits;
+use crate::traces::Tracer;
 
-/// All services, behind the gate that every request passes. What is no service is not answered.
-pub async fn grpc_routes(context: &Arc<Context>) -> Router {
+/// All services, behind the gate that every request passes, and with spans where there is a tracer. What
+/// is no service is not answered.
+pub(crate) async fn grpc_routes(context: &Arc<Context>, tracer: Option<&Tracer>) -> Router {
     // What etcd takes: the request itself and what its frame adds. Answers have no limit.
     let bytes_max = context.limits.max_request_bytes + limits::GRPC_OVERHEAD_BYTES;
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -53,13 +55,13 @@ pub async fn grpc_routes(context: &Arc<Context>) -> Router {
                     .max_decoding_message_size(bytes_max),
             )
             .add_service(health);
-    services
-        .into_axum_router()
-        .layer(axum::middleware::from_fn_with_state(
-            context.clone(),
-            gate::gate,
-        ))
-        .reset_fallback()
+    let gate = axum::middleware::from_fn_with_state(context.clone(), gate::gate);
+    let mut routes = services.into_axum_router().layer(gate);
+    if let Some(tracer) = tracer {
+        let traced = axum::middleware::from_fn_with_state(tracer.clone(), traced::traced);
+        routes = routes.layer(traced);
+    }
+    routes.reset_fallback()
 }
 
 /// Answers callers of what does not exist in the protocol that they speak.

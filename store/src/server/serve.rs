@@ -26,7 +26,7 @@ use super::listen::{Bound, Socket};
 use super::pings::Policed;
 use crate::config::KeepAlive;
 use crate::limits;
-use crate::rpc::CommonName;
+use crate::rpc::{CommonName, LocalAddr};
 use crate::tls::{self, ServerTls};
 
 /// Streams that a client may cancel before they were looked at. Clients with short deadlines cancel
@@ -42,6 +42,8 @@ pub(super) struct Door {
     /// How often clients may ping; none lets them.
     pub(super) ping_min: Option<Duration>,
     pub(super) max_streams: u32,
+    /// Whether requests are to know the address that they came to, for their spans.
+    pub(super) is_traced: bool,
     /// Ends connections that are not through when the member cannot wait any longer.
     pub(super) kill: CancellationToken,
 }
@@ -79,9 +81,14 @@ pub(super) async fn accept(bound: Bound, door: Arc<Door>, tasks: Tasks) {
         match accepted {
             Ok(Stream::Tcp(stream, remote)) => {
                 let _ = stream.set_nodelay(true);
-                connect(stream, Some(remote), slot, &door, &tasks);
+                let local = door.is_traced.then(|| stream.local_addr().ok());
+                let ends = Ends {
+                    remote: Some(remote),
+                    local: local.flatten().map(LocalAddr),
+                };
+                connect(stream, ends, slot, &door, &tasks);
             }
-            Ok(Stream::Unix(stream)) => connect(stream, None, slot, &door, &tasks),
+            Ok(Stream::Unix(stream)) => connect(stream, Ends::default(), slot, &door, &tasks),
             Err(error) => {
                 // Mostly the limit of open files: others will be closed.
                 tracing::warn!(side = door.side, error = %error, "cannot accept a connection");
@@ -96,6 +103,20 @@ pub(super) async fn accept(bound: Bound, door: Arc<Door>, tasks: Tasks) {
 
 /// Where a client calls from; none over a Unix socket.
 pub(super) type Remote = Option<SocketAddr>;
+
+/// The two ends of a connection, as far as they are known.
+#[derive(Default)]
+struct Ends {
+    remote: Remote,
+    local: Option<LocalAddr>,
+}
+
+/// What each request of a connection is told of it.
+struct Told {
+    /// The name of the client.
+    name: Option<CommonName>,
+    local: Option<LocalAddr>,
+}
 
 enum Stream {
     Tcp(tokio::net::TcpStream, SocketAddr),
@@ -115,27 +136,23 @@ async fn accept_one(socket: &Socket) -> std::io::Result<Stream> {
     }
 }
 
-fn connect<S>(
-    stream: S,
-    remote: Remote,
-    slot: OwnedSemaphorePermit,
-    door: &Arc<Door>,
-    tasks: &Tasks,
-) where
+fn connect<S>(stream: S, ends: Ends, slot: OwnedSemaphorePermit, door: &Arc<Door>, tasks: &Tasks)
+where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (door, owned) = (door.clone(), tasks.clone());
     tasks.spawn("connection", OnError::Log, async move {
         let _slot = slot;
+        let Ends { remote, local } = ends;
         match &door.tls {
-            None => serve(stream, None, &door, owned).await,
+            None => serve(stream, Told { name: None, local }, &door, owned).await,
             Some(tls) => match handshake::shake(stream, &remote, tls).await {
                 Ok(stream) => {
                     let certificates = stream.get_ref().1.peer_certificates();
                     // Verified: the handshake lets no other through.
                     let leaf = certificates.and_then(|chain| chain.first());
                     let name = leaf.map(|leaf| CommonName(tls::common_name(leaf).into()));
-                    serve(stream, name, &door, owned).await;
+                    serve(stream, Told { name, local }, &door, owned).await;
                 }
                 Err(rejection) => handshake::log(door.side, &remote, &rejection),
             },
@@ -144,8 +161,7 @@ fn connect<S>(
     });
 }
 
-/// `name` is that of the client, kept with each of its requests.
-async fn serve<S>(stream: S, name: Option<CommonName>, door: &Door, tasks: Tasks)
+async fn serve<S>(stream: S, told: Told, door: &Door, tasks: Tasks)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -167,8 +183,11 @@ where
     }
     let router = TowerToHyperService::new(door.router.clone());
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
-        if let Some(name) = &name {
+        if let Some(name) = &told.name {
             request.extensions_mut().insert(name.clone());
+        }
+        if let Some(local) = told.local {
+            request.extensions_mut().insert(local);
         }
         router.call(request)
     });

@@ -15,6 +15,7 @@ use crate::lease::expiry::LessorSettings;
 use crate::limits;
 use crate::rpc::{Authenticator, Limits};
 use crate::tls::{self, ClientTls, ServerTls};
+use crate::traces;
 
 /// The state machine of the folder.
 pub(super) async fn open_machine(
@@ -81,6 +82,14 @@ pub(super) fn authenticator(config: &Config) -> Result<Authenticator, StartError
         passwords: Passwords::new(config.bcrypt_cost),
         by_certificate: config.client_tls.client_cert_auth,
     })
+}
+
+/// Where spans of requests are begun, and what sends them; nothing where they are not asked for.
+pub(super) fn spans(
+    config: &Config,
+) -> Result<(Option<traces::Tracer>, Option<traces::Exporter>), StartError> {
+    let built = config.traces.as_ref().map(traces::build).transpose()?;
+    Ok(built.unzip())
 }
 
 /// The bounds of requests.

@@ -9,6 +9,7 @@ use crate::auth::jwt::JwtError;
 use crate::consensus::Fatal;
 use crate::data_dir::DataDirError;
 use crate::tls::{SelfMadeError, TlsError};
+use crate::traces::TracesError;
 
 /// Every one is final: trying again without a change will not help.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The keys of users' tokens.
     #[error("failed to create token provider")]
     Tokens(#[from] JwtError),
+    /// The collector of traces.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The folder.
     #[error(transparent)]
     DataDir(#[from] DataDirError),

@@ -1,10 +1,11 @@
 //! A member from its settings to its end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::Tasks;
+use base::{OnError, Tasks};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use super::listen::{Bound, Listeners};
 use super::serve::{Door, accept};
 use super::settings::{
     authenticator, consensus_config, lessor_settings, make_certificates, open_machine, rpc_limits,
-    secrets,
+    secrets, spans,
 };
 use super::start::StartError;
 use super::{announce, compactor, founding, leaderless, memory, publish, recover};
@@ -26,6 +27,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::rpc::{self, Context, Ids, Parts};
 use crate::tls::ServerTls;
+use crate::traces;
 
 mod clients;
 
@@ -41,6 +43,8 @@ pub struct Store {
     lessor: Arc<Lessor>,
     hashes: Arc<Hashes>,
     context: Arc<Context>,
+    tracer: Option<traces::Tracer>,
+    spans: Option<traces::Exporter>,
     lost_leader: watch::Sender<bool>,
     ready: watch::Sender<bool>,
     clients: Connections,
@@ -150,6 +154,7 @@ impl Store {
         make_certificates(&mut config)?;
         let secrets = secrets(&config, &listeners)?;
         let auth = authenticator(&config)?;
+        let (tracer, spans) = spans(&config)?;
         let mut dir = DataDir::open(&config.data_dir, config.wal_dir.as_deref())?;
         announce::starting(&config, dir.identity().is_some());
         let peer_client = secrets.peer_client.as_ref();
@@ -182,10 +187,7 @@ impl Store {
             view,
             lessor: lessor.clone(),
             metrics: Arc::new(Metrics::new(config.metrics)),
-            ids: Ids {
-                cluster: identity.cluster_id,
-                member: identity.member_id,
-            },
+            ids: ids(&identity),
             limits: rpc_limits(&config),
             auth,
             leaderless,
@@ -204,6 +206,8 @@ impl Store {
             lessor,
             hashes,
             context,
+            tracer,
+            spans,
             lost_leader,
             ready,
             clients,
@@ -282,6 +286,7 @@ impl Store {
                 keep_alive: None,
                 ping_min: None,
                 max_streams: u32::MAX,
+                is_traced: false,
                 kill: self.peers.kill.clone(),
             });
             self.peers.tasks.spawn_infallible(
@@ -291,8 +296,16 @@ impl Store {
         }
     }
 
-    fn spawn_parts(&self) {
+    fn spawn_parts(&mut self) {
         let stop = self.tasks.stop().clone();
+        if let Some(spans) = self.spans.take() {
+            let run = spans.run(stop.clone());
+            // A member goes on without spans.
+            self.tasks.spawn("span export", OnError::Log, async {
+                run.await;
+                Ok::<(), Infallible>(())
+            });
+        }
         self.tasks
             .spawn_infallible("lease expiry", self.lessor.clone().run(stop.clone()));
         let patience =
@@ -388,6 +401,13 @@ impl Store {
                 return;
             }
         }
+    }
+}
+
+fn ids(identity: &Identity) -> Ids {
+    Ids {
+        cluster: identity.cluster_id,
+        member: identity.member_id,
     }
 }
 

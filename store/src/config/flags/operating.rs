@@ -4,7 +4,6 @@ use super::Support::{self, Warns, Yes};
 use super::{FEATURES, Flag, Kind, LOGGING, MONITOR, TRACING, UNSAFE, flag, old};
 
 const NO_BBOLT: Support = Warns("the storage engine has no such setting");
-const NO_TRACING: Support = Warns("traces are not exported");
 
 /// Those of etcd's logger, which knows both cases.
 const LEVELS: &[&str] = &[
@@ -99,40 +98,40 @@ pub(super) const FLAGS: &[Flag] = &[
         "enable-distributed-tracing",
         Kind::Bool,
         "false",
-        NO_TRACING,
-        "Export traces.",
+        Yes,
+        "Export a span of each gRPC request that is sampled, over OTLP.",
     ),
     flag(
         TRACING,
         "distributed-tracing-address",
         Kind::Text,
         "localhost:4317",
-        NO_TRACING,
-        "Where to.",
+        Yes,
+        "The collector's host:port for OTLP over gRPC, without TLS. While it does not answer, spans are dropped and requests do not wait.",
     ),
     flag(
         TRACING,
         "distributed-tracing-service-name",
         Kind::Text,
         "etcd",
-        NO_TRACING,
-        "Under which name.",
+        Yes,
+        "The spans' service.name.",
     ),
     flag(
         TRACING,
         "distributed-tracing-instance-id",
         Kind::Text,
         "",
-        NO_TRACING,
-        "As which instance.",
+        Yes,
+        "The spans' service.instance.id, which must be another on each member; none where empty.",
     ),
     flag(
         TRACING,
         "distributed-tracing-sampling-rate",
         Kind::Signed,
         "0",
-        NO_TRACING,
-        "How many of a million.",
+        Yes,
+        "How many of a million requests get a span; 0 to 1000000. A request that names its caller's span gets one if and only if that is sampled.",
     ),
     flag(
         FEATURES,

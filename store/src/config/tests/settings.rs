@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{AuthToken, Gates};
+use super::super::{AuthToken, Gates, MetricsDetail};
 use super::parse;
 
 #[test]
@@ -90,4 +90,85 @@ fn gates_and_checks_are_read() {
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     let error = parse(&["--name=a", "--feature-gates=LeaseCheckpointPersist=true"]).unwrap_err();
     assert!(error.to_string().contains("requires enabling"), "{error}");
+}
+
+#[test]
+fn what_is_measured_and_told_is_read() {
+    let config = parse(&["--name=a", "--distributed-tracing-sampling-rate=-1"]).unwrap();
+    assert!(config.traces.is_none(), "off, and then not checked");
+    assert_eq!(config.metrics, MetricsDetail::Basic);
+    let config = parse(&[
+        "--name=a",
+        "--metrics=extensive",
+        "--enable-distributed-tracing",
+        "--distributed-tracing-sampling-rate=1000",
+        "--distributed-tracing-instance-id=b",
+    ])
+    .unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.metrics, MetricsDetail::Extensive);
+    let traces = config.traces.unwrap();
+    assert_eq!(traces.address, "localhost:4317");
+    assert_eq!(
+        (traces.service_name.as_str(), traces.instance_id.as_str()),
+        ("etcd", "b")
+    );
+    assert!((traces.sampled_share - 0.001).abs() < 1e-12);
+}
+
+#[test]
+fn a_collector_that_cannot_be_is_refused() {
+    let bad = [
+        ("sampling-rate=-1", "tracing sampling rate must be positive"),
+        (
+            "sampling-rate=1000001",
+            "tracing sampling rate must be less than 1000000",
+        ),
+        (
+            "address=",
+            "tracing address \"\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=a",
+            "tracing address \"a\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=a:0",
+            "tracing address \"a:0\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=a:99999",
+            "tracing address \"a:99999\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=http://a:1",
+            "tracing address \"http://a:1\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=a:1/b",
+            "tracing address \"a:1/b\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=u@a:1",
+            "tracing address \"u@a:1\" does not have the form \"host:port\"",
+        ),
+        (
+            "address=a b:1",
+            "tracing address \"a b:1\" does not have the form \"host:port\"",
+        ),
+    ];
+    for (flag, why) in bad {
+        let flag = format!("--distributed-tracing-{flag}");
+        let error = parse(&["--enable-distributed-tracing", &flag]).unwrap_err();
+        let words = format!("distributed tracing configurition is not valid: ({why})");
+        assert_eq!(error.to_string(), words, "{flag}");
+        assert_eq!(error.exit_code(), 1, "{flag}");
+    }
+    for good in ["a:1", "127.0.0.1:4317", "[::1]:4317", "a.b-c:65535"] {
+        let flag = format!("--distributed-tracing-address={good}");
+        assert!(
+            parse(&["--enable-distributed-tracing", &flag]).is_ok(),
+            "{good}"
+        );
+    }
 }

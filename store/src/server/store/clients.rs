@@ -22,7 +22,7 @@ enum Serves {
 impl Store {
     /// Lets clients in.
     pub(super) async fn serve_clients(&mut self) {
-        let grpc = rpc::grpc_routes(&self.context).await;
+        let grpc = rpc::grpc_routes(&self.context, self.tracer.as_ref()).await;
         let has_own_http = !self.listeners.http.is_empty();
         let groups = [
             (std::mem::take(&mut self.listeners.client), Serves::Clients),
@@ -51,6 +51,7 @@ impl Store {
                     keep_alive: Some(self.config.keep_alive),
                     ping_min: counts_pings.then_some(self.config.keep_alive.min_time),
                     max_streams: self.config.max_concurrent_streams,
+                    is_traced: self.tracer.is_some(),
                     kill: self.clients.kill.clone(),
                 });
                 let traffic = match serves {
