@@ -37,6 +37,7 @@ pub mod mvcc;
 
 pub mod watch;
 
+mod profile;
 pub mod traces;
 
 pub mod engine;

@@ -171,11 +171,21 @@ pub const SPAN_NAME_BYTES_MAX: usize = 128;
 /// A longer `traceparent` or `tracestate` is not read; W3C asks for 512 bytes of the latter.
 pub const TRACE_HEADER_BYTES_MAX: usize = 512;
 
+/// A CPU profile may take so many seconds. It costs memory with its length, and there is one at a time.
+pub const PROFILE_SECONDS_MAX: u64 = 300;
+
+/// What a CPU profile takes where its request does not say, as in Go.
+pub const PROFILE_SECONDS_DEFAULT: u64 = 30;
+
+/// How often each second of processor time is looked at, as in Go.
+pub const PROFILE_HERTZ: i32 = 100;
+
 const _: () = assert!(REQUEST_BYTES_RECOMMENDED < REQUEST_BYTES_MAX);
 const _: () = assert!(LEASE_REVOKES_IN_FLIGHT_MAX <= LEASE_REVOKES_PER_TICK_MAX);
 const _: () = assert!(RANGE_STREAM_FIRST_CHUNK_KEYS <= RANGE_INLINE_KEYS_MAX);
 const _: () = assert!(SPANS_BATCH_MAX <= SPANS_QUEUED_MAX);
 // The task that sends is one of those that must be through by then.
 const _: () = assert!(SPANS_FLUSH_TIMEOUT.as_millis() < DRAIN_TIMEOUT.as_millis());
+const _: () = assert!(PROFILE_SECONDS_DEFAULT <= PROFILE_SECONDS_MAX);
 const _: () =
     assert!(BCRYPT_COST_MIN <= BCRYPT_COST_DEFAULT && BCRYPT_COST_DEFAULT <= BCRYPT_COST_MAX);

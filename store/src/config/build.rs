@@ -106,6 +106,7 @@ impl Config {
             bcrypt_cost: limits::BCRYPT_COST_DEFAULT,
             logging: Logging::default(),
             metrics: metrics(values),
+            enable_pprof: values.flag("enable-pprof"),
             traces: None,
             config_file: values.file.clone(),
             warnings: Vec::new(),

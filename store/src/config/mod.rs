@@ -15,6 +15,7 @@ mod flags;
 mod gates;
 mod help;
 mod logging;
+mod redact;
 mod release;
 mod text;
 mod traces;
@@ -31,6 +32,7 @@ pub use self::discovery::{Discovery, DiscoverySrv};
 pub use self::gates::Gates;
 pub use self::help::{go_arch, usage};
 pub use self::logging::{LogFormat, LogOutput, LogRotation, Logging};
+pub(crate) use self::redact::redacted;
 pub use self::release::Release;
 pub(crate) use self::text::duration as parse_duration;
 pub use self::traces::Traces;
@@ -235,6 +237,8 @@ pub struct Config {
     pub logging: Logging,
     /// `--metrics`.
     pub metrics: MetricsDetail,
+    /// `--enable-pprof`: whether whoever reaches the client URLs may take profiles of this process.
+    pub enable_pprof: bool,
     /// `--enable-distributed-tracing` and what belongs to it; none where spans are not exported.
     pub traces: Option<Traces>,
     /// `--config-file`, where the settings are from it.

@@ -297,6 +297,12 @@ fn values(query: Option<&str>, key: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The first value of one key of a query.
+pub(super) fn value<'a>(query: Option<&'a str>, key: &str) -> Option<&'a str> {
+    let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
 fn has_key(query: Option<&str>, key: &str) -> bool {
     query
         .unwrap_or_default()

@@ -6,6 +6,9 @@ use crate::limits;
 
 /// What it starts with. `is_initialized`: whether its folder held a member before.
 pub(super) fn starting(config: &Config, is_initialized: bool) {
+    if config.enable_pprof {
+        tracing::info!(path = "/debug/pprof", "pprof is enabled");
+    }
     let mode = match config.auto_compaction {
         AutoCompaction::Revision(_) => "revision",
         AutoCompaction::Off | AutoCompaction::Periodic(_) => "periodic",

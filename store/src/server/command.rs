@@ -45,7 +45,7 @@ pub fn main_store(args: Vec<String>) -> ExitCode {
             "running etcd on unsupported architecture since ETCD_UNSUPPORTED_ARCH is set"
         );
     }
-    tracing::info!(args = ?redacted(&args), "Running: ");
+    tracing::info!(args = ?config::redacted(&args), "Running: ");
     if let Some(path) = &config.config_file {
         tracing::info!(
             path = %path.display(),
@@ -171,27 +171,6 @@ fn refuse(error: &ConfigError) -> ExitCode {
         }
     }
     ExitCode::from(error.exit_code())
-}
-
-/// The command line without what must not be in a log.
-fn redacted(args: &[String]) -> Vec<&str> {
-    let mut hide_next = false;
-    args.iter()
-        .map(|arg| {
-            let name = arg.trim_start_matches('-');
-            let hide = std::mem::replace(
-                &mut hide_next,
-                matches!(name, "discovery-password" | "discovery-user"),
-            );
-            // A user's flag may hold the password as well.
-            let is_user = name.starts_with("discovery-user=") && name.contains(':');
-            if hide || is_user || arg.contains("password=") {
-                "[redacted]"
-            } else {
-                arg.as_str()
-            }
-        })
-        .collect()
 }
 
 #[expect(

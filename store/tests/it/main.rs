@@ -21,6 +21,7 @@ mod migrate;
 mod one_member;
 mod pings;
 mod process;
+mod profiles;
 mod random;
 mod real;
 mod recovery;

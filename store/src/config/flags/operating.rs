@@ -18,8 +18,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "enable-pprof",
         Kind::Bool,
         "false",
-        Warns("there is no profiler endpoint"),
-        "Serve /debug/pprof.",
+        Yes,
+        "Serve CPU profiles at /debug/pprof/profile of the client URLs, to anyone who reaches them; the first one takes some 80 MB of memory for good. There are no heap profiles, nor those of Go's runtime.",
     ),
     flag(
         MONITOR,

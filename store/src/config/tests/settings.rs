@@ -95,10 +95,14 @@ fn gates_and_checks_are_read() {
 #[test]
 fn what_is_measured_and_told_is_read() {
     let config = parse(&["--name=a", "--distributed-tracing-sampling-rate=-1"]).unwrap();
-    assert!(config.traces.is_none(), "off, and then not checked");
+    assert!(
+        config.traces.is_none() && !config.enable_pprof,
+        "off, and then not checked"
+    );
     assert_eq!(config.metrics, MetricsDetail::Basic);
     let config = parse(&[
         "--name=a",
+        "--enable-pprof",
         "--metrics=extensive",
         "--enable-distributed-tracing",
         "--distributed-tracing-sampling-rate=1000",
@@ -106,6 +110,7 @@ fn what_is_measured_and_told_is_read() {
     ])
     .unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.enable_pprof);
     assert_eq!(config.metrics, MetricsDetail::Extensive);
     let traces = config.traces.unwrap();
     assert_eq!(traces.address, "localhost:4317");

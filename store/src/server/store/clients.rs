@@ -78,6 +78,9 @@ impl Store {
             .merge(rpc::version_routes(&self.context))
             .merge(rpc::metrics_routes(&self.context))
             .fallback(rpc::not_found);
+        if self.config.enable_pprof {
+            http = http.merge(rpc::profile_routes());
+        }
         let has_gateway = self.config.enable_grpc_gateway;
         if has_gateway {
             http = http.merge(gateway::door(&self.context, grpc));
