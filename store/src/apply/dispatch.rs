@@ -18,6 +18,7 @@ use crate::command::ApplyError;
 use crate::consensus::Fatal;
 use crate::keys::sys::{AlarmRow, Seat};
 use crate::lease::table::TTL_MAX_S;
+use crate::metrics::KvCalls;
 use crate::mvcc::source::Stored;
 use crate::mvcc::{self, Writer, Written, compact, range};
 
@@ -44,6 +45,8 @@ pub(super) struct Effects {
     pub(super) membership: Option<Bytes>,
     /// Users, roles and tokens.
     pub(super) auth: Plan,
+    /// What was asked for; changes nothing.
+    pub(super) calls: KvCalls,
 }
 
 /// A change of one lease.
@@ -388,8 +391,10 @@ pub(super) fn alarm_member(row: AlarmRow) -> AlarmMember {
 }
 
 fn changes(writer: Writer<'_>) -> Effects {
+    let (changes, calls) = writer.into_changes();
     Effects {
-        changes: writer.into_changes(),
+        changes,
+        calls,
         ..Effects::default()
     }
 }

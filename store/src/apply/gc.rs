@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::compactions::Kept;
 use super::machine::Collecting;
@@ -92,11 +92,19 @@ impl Collector {
     }
 }
 
+/// What is known of the compaction under way.
+#[derive(Default)]
+struct UnderWay {
+    /// None of one that an earlier life began.
+    kept: Option<Kept>,
+    begun: Option<Instant>,
+}
+
 fn run(shared: &Shared, signals: &Receiver<()>) {
-    let mut kept = None;
+    let mut under_way = UnderWay::default();
     while signals.recv().is_ok() {
         loop {
-            match collect(shared, &mut kept) {
+            match collect(shared, &mut under_way) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(fatal) => return shared.fail(fatal),
@@ -110,9 +118,9 @@ fn run(shared: &Shared, signals: &Receiver<()>) {
 }
 
 fn collect_all(shared: &Shared) {
-    let mut kept = None;
+    let mut under_way = UnderWay::default();
     loop {
-        match collect(shared, &mut kept) {
+        match collect(shared, &mut under_way) {
             Ok(true) => {}
             Ok(false) => return,
             Err(fatal) => return shared.fail(fatal),
@@ -120,8 +128,8 @@ fn collect_all(shared: &Shared) {
     }
 }
 
-/// Does one piece; true if there is more. `kept` is of the compaction under way.
-fn collect(shared: &Shared, kept: &mut Option<Kept>) -> Result<bool, Fatal> {
+/// Does one piece; true if there is more.
+fn collect(shared: &Shared, under_way: &mut UnderWay) -> Result<bool, Fatal> {
     let (generation, gc, pair, upto);
     {
         let memory = shared.memory.read();
@@ -142,10 +150,13 @@ fn collect(shared: &Shared, kept: &mut Option<Kept>) -> Result<bool, Fatal> {
         && gc.done_revision == pair.before.max(0)
     {
         let changed = Stretch::default();
-        *kept = Some(Kept { pair, changed });
+        under_way.kept = Some(Kept { pair, changed });
     }
+    let now = Instant::now();
+    let begun = *under_way.begun.get_or_insert(now);
     let dead = compact::find_dead(engine, gc.done_revision, upto, ROWS_MAX)?;
-    if let Some(kept) = kept {
+    let rows = dead.keys.len();
+    if let Some(kept) = &mut under_way.kept {
         kept.changed = kept.changed.then(dead.changed);
     }
     let done = Gc {
@@ -159,6 +170,7 @@ fn collect(shared: &Shared, kept: &mut Option<Kept>) -> Result<bool, Fatal> {
         failpoint("compactBeforeSetFinishedCompact")?;
     }
     write(engine, dead.keys, done)?;
+    shared.measures.collected(rows, now.elapsed());
     failpoint("compactAfterCommitBatch")?;
     if is_last {
         failpoint("compactAfterSetFinishedCompact")?;
@@ -167,17 +179,20 @@ fn collect(shared: &Shared, kept: &mut Option<Kept>) -> Result<bool, Fatal> {
         let mut memory = shared.memory.write();
         // A snapshot came in between: its rows have their own progress.
         if !Arc::ptr_eq(&memory.generation, &generation) {
-            *kept = None;
+            *under_way = UnderWay::default();
             return Ok(true);
         }
         memory.gc = done;
         if is_last {
-            let kept = kept.take().filter(|kept| kept.pair.at == upto);
+            let kept = under_way.kept.take();
+            let kept = kept.filter(|kept| kept.pair.at == upto);
             memory.compactions.done(upto, kept);
         }
     }
     if is_last {
         compact_index(shared, upto);
+        under_way.begun = None;
+        shared.measures.compacted(begun.elapsed());
         shared.gc_done.send_replace(upto);
         tracing::info!(
             compact_revision = upto,

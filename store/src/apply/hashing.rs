@@ -1,5 +1,7 @@
 //! Hashes of what a member holds, made while entries are applied.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::compactions::Kept;
@@ -21,6 +23,7 @@ impl View {
     /// A hash of the rows on this member's disk, for tests. Members of equal state differ in what
     /// they have removed so far; [`View::hash_kv`] is the one to compare.
     pub fn hash(&self) -> Result<(u32, i64), Fatal> {
+        let begun = Instant::now();
         let (generation, revision);
         let snapshot;
         {
@@ -40,14 +43,17 @@ impl View {
                 Ok(())
             })?;
         }
+        self.shared.measures.hashes.since(begun);
         Ok((crc, revision))
     }
 
     /// etcd's hash of the history up to `revision` (0: all of it), and the newest revision.
     pub fn hash_kv(&self, revision: i64) -> Result<(KvHash, i64), ReadError> {
+        let begun = Instant::now();
         for _ in 0..HASH_TRIES {
             let plan = |memory: &Memory| Plan::of(memory, revision);
             if let Some(done) = self.try_hash(plan)? {
+                self.shared.measures.hashes_at.since(begun);
                 return Ok(done);
             }
         }

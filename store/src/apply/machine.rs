@@ -24,6 +24,7 @@ use crate::engine::{Family, Opener, Span};
 use crate::failpoint;
 use crate::keys::sys::Row;
 use crate::limits::TOKEN_TTL_DEFAULT;
+use crate::metrics::StateMeasures;
 use crate::planted::{self, Fault};
 use crate::watch::{History, Hub};
 
@@ -45,6 +46,8 @@ pub struct MachineOptions {
     pub token_ttl: Duration,
     /// Where dead revisions are removed. Default on a thread of its own.
     pub collecting: Collecting,
+    /// Counts the work.
+    pub measures: StateMeasures,
 }
 
 /// Where dead revisions are removed.
@@ -65,6 +68,7 @@ impl Default for MachineOptions {
             watch_ring_bytes: 32 << 20,
             token_ttl: TOKEN_TTL_DEFAULT,
             collecting: Collecting::Beside,
+            measures: StateMeasures::default(),
         }
     }
 }
@@ -87,6 +91,7 @@ impl Machine {
             watch_ring_bytes,
             token_ttl,
             collecting,
+            measures,
         } = options;
         let generation = Generation::open(&files, dir, &*opener)?;
         let memory = Memory::load(generation)?;
@@ -101,6 +106,7 @@ impl Machine {
                 failed: Notify::new(),
                 memory: RwLock::new(memory),
                 quota_bytes,
+                measures,
             }
         });
         let collector = Collector::start(shared.clone(), collecting)?;
@@ -117,8 +123,11 @@ impl Machine {
     }
 
     fn command(&self, log_id: LogId, bytes: Bytes) -> Result<Bytes, Fatal> {
+        let begun = Instant::now();
+        let mut op = "unknown";
         let outcome = match command::decode(bytes) {
             Ok(request) => {
+                op = command::name(&request);
                 let memory = self.shared.memory.read();
                 dispatch::decide(&memory, self.shared.quota_bytes, log_id.index, &request)?
             }
@@ -131,7 +140,10 @@ impl Machine {
                 }
             }
         };
+        let measures = &self.shared.measures;
+        measures.called(&outcome.effects.calls);
         let revision = self.commit(log_id, outcome.effects)?;
+        measures.applied(op, outcome.result.is_ok(), begun);
         Ok(Reply {
             revision,
             result: outcome.result,
@@ -159,10 +171,12 @@ impl Machine {
                 .map_err(Fatal::at("apply::write"))?,
             false => batch,
         };
+        let begun = Instant::now();
         generation
             .engine()
             .write(batch)
             .map_err(Fatal::at("apply::write"))?;
+        self.shared.measures.commits.since(begun);
         failpoint("afterCommit")?;
         if is_compaction {
             failpoint("compactAfterCommitScheduledCompact")?;
@@ -274,6 +288,8 @@ impl StateMachine for Machine {
     }
 
     fn install(&mut self, dir: PathBuf) -> Result<AppliedState, Fatal> {
+        let measures = self.shared.measures.clone();
+        let _installing = measures.installing();
         let old = self.generation();
         let new = old.adopt(&self.dir, &dir, &*self.opener)?;
         let loaded = Memory::load(new.clone())?;

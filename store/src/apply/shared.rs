@@ -13,6 +13,7 @@ use crate::auth::Tokens;
 use crate::consensus::Fatal;
 use crate::engine::{Direction, Family, Span};
 use crate::keys;
+use crate::metrics::StateMeasures;
 use crate::mvcc::Revision;
 use crate::watch::{Change, ChangeKind, Chunk, History, Hub, RevBatch};
 
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) failed: Notify,
     /// Bytes in use from which puts are told that the store is full; none is no limit.
     pub(super) quota_bytes: Option<u64>,
+    /// What is counted of the work.
+    pub(super) measures: StateMeasures,
 }
 
 impl Shared {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proto_etcd::etcdserverpb::{AlarmMember, RangeRequest, RangeResponse, TxnRequest, TxnResponse};
@@ -285,11 +286,14 @@ impl View {
     /// Gives the space of removed rows back. Slow; reads and writes go on.
     pub fn defragment(&self) -> Result<(), Fatal> {
         let generation = self.shared.memory.read().generation.clone();
+        let begun = Instant::now();
+        let _defragmenting = self.shared.measures.defragmenting();
         failpoint::hit("defragBeforeCopy").map_err(Fatal::at("view::defragment"))?;
         for family in Family::ALL {
             let compacted = generation.engine().compact(family, Span::ALL);
             compacted.map_err(Fatal::at("view::defragment"))?;
         }
+        self.shared.measures.defragments.since(begun);
         Ok(())
     }
 

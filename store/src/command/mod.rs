@@ -6,6 +6,6 @@
 pub mod codec;
 pub mod reply;
 
-pub use codec::{decode, encode};
+pub use codec::{decode, encode, name};
 pub use proto_etcd::etcdserverpb::InternalRaftRequest;
 pub use reply::{ApplyError, Reply, ReplyError};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use openraft::{Config, SnapshotPolicy};
 
 use super::Member;
+use crate::metrics::Measures;
 
 /// What a member needs to know of itself and its cluster.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct ConsensusConfig {
     pub learners_max: usize,
     /// `--pre-vote`.
     pub pre_vote: bool,
+    /// Counts the writes of the log, and the traffic with other members.
+    pub measures: Measures,
 }
 
 impl Default for ConsensusConfig {
@@ -67,6 +70,7 @@ impl Default for ConsensusConfig {
             strict_reconfig_check: true,
             learners_max: 1,
             pre_vote: true,
+            measures: Measures::default(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod snapshot;
 mod start;
 mod state_machine;
 pub mod stepwise;
+mod traffic;
 mod types;
 mod wire;
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures::{FutureExt, Stream, StreamExt, stream};
 use openraft::base::{BoxFuture, BoxStream};
@@ -91,6 +92,11 @@ impl Network {
     fn failed(&self, status: &Status) -> RPCError<TypeConfig> {
         self.peers.rotate(self.target, self.lane);
         self.peers.heed(status);
+        let measures = &self.peers.measures;
+        measures.failed_to_send(self.target);
+        if self.lane == Lane::Heartbeat {
+            measures.heartbeat_failures.inc();
+        }
         match status.code() {
             tonic::Code::Unavailable | tonic::Code::FailedPrecondition => {
                 Unreachable::new(status).into()
@@ -138,6 +144,11 @@ impl Network {
     }
 }
 
+/// Bytes of a message.
+pub(super) fn size(message: &impl prost::Message) -> u64 {
+    message.encoded_len() as u64
+}
+
 fn bad_message(error: WireError) -> RPCError<TypeConfig> {
     NetworkError::new(&error).into()
 }
@@ -158,7 +169,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
         let request = wire::put_append(rpc).map_err(bad_message)?;
         failpoint::pause("raftBeforeLeaderSend").await;
         let mut client = self.client()?;
+        let measures = &self.peers.measures;
+        measures.sent(self.target).inc_by(size(&request));
+        let begun = Instant::now();
         let response = self.unary(&option, client.append(request)).await?;
+        measures.round_trip(self.target, begun);
+        measures.received(self.target).inc_by(size(&response));
         Ok(
             match wire::get_append_result(response).map_err(bad_message)? {
                 Ok(matched) if matched == last => AppendEntriesResponse::Success,
@@ -205,6 +221,11 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 std::future::ready(request.is_ok())
             });
             let requests = requests.filter_map(|request| std::future::ready(request.ok()));
+            let measures = &self.peers.measures;
+            let (sent, received) = (measures.sent(self.target), measures.received(self.target));
+            let requests = requests.inspect(move |request| {
+                sent.inc_by(size(request));
+            });
             // Without this the connection would go on reading requests after openraft has dropped the
             // responses, and they hold what its next stream needs.
             let (alive, dropped) = oneshot::channel::<()>();
@@ -215,6 +236,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
             let results = responses.map(move |response| {
                 let _alive = &alive;
                 let response = response.map_err(|status| this.failed(&status))?;
+                received.inc_by(size(&response));
                 let result = wire::get_append_result(response).map_err(bad_message)?;
                 this.check(term.load(Ordering::Relaxed), &result)?;
                 Ok(result)
@@ -316,8 +338,12 @@ impl Network {
         let _ = tx.send(message(Message::Manifest(manifest))).await;
         // Ends when all is read, or when the receiver of the channel is gone. A file that cannot be
         // read ends the stream early, and the other side finds the snapshot incomplete.
+        let bytes = self.peers.measures.sent(self.target);
         let reading = tokio::task::spawn_blocking(move || {
-            outgoing.read_into(|data| tx.blocking_send(message(Message::Data(data))).is_ok())
+            outgoing.read_into(|data| {
+                bytes.inc_by(data.len() as u64);
+                tx.blocking_send(message(Message::Data(data))).is_ok()
+            })
         });
         let mut client = self.client()?;
         let sent = client.install_snapshot(ReceiverStream::new(rx)).await;

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use openraft::raft::StreamAppendError;
 use tokio::sync::oneshot;
+use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::{InterceptedService, Interceptor};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::network::manifest_meta;
+use super::network::{manifest_meta, size};
 use super::node::{Leader, Node};
 use super::peer_proto::{self as proto, peer_server, snapshot_message::Message};
 use super::peers::{CLUSTER_HEADER, SOURCE_HEADER, TARGET_HEADER};
 use super::removal::removed_status;
 use super::snapshot::{Incoming, SnapshotData, StagedDir};
+use super::traffic::Traffic;
 use super::types::{Snapshot, SnapshotMeta, Vote};
 use super::{ReadError, wire};
 use crate::failpoint;
@@ -46,8 +48,7 @@ pub struct Door {
 
 impl Interceptor for Door {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let named =
-            |header| -> Option<u64> { request.metadata().get(header)?.to_str().ok()?.parse().ok() };
+        let named = |header| named(request.metadata(), header);
         let config = &self.node.config;
         let cluster = named(CLUSTER_HEADER);
         // Members of a cluster that this one has been forced out of belong to it no more.
@@ -63,6 +64,10 @@ impl Interceptor for Door {
         }
         Ok(request)
     }
+}
+
+fn named(metadata: &MetadataMap, header: &str) -> Option<u64> {
+    metadata.get(header)?.to_str().ok()?.parse().ok()
 }
 
 /// Answers calls that the door let in.
@@ -89,9 +94,10 @@ impl peer_server::Peer for Handler {
         &self,
         request: Request<proto::AppendRequest>,
     ) -> Answer<proto::AppendResponse> {
-        let request = Box::pin(futures::stream::iter([wire::get_append(
-            request.into_inner(),
-        )?]));
+        let traffic = self.traffic(&request);
+        let request = request.into_inner();
+        traffic.came(size(&request));
+        let request = Box::pin(futures::stream::iter([wire::get_append(request)?]));
         let mut results = Box::pin(self.node.raft.stream_append(request));
         let result = results
             .next()
@@ -104,7 +110,9 @@ impl peer_server::Peer for Handler {
             Err(StreamAppendError::HigherVote(_)) => {}
         }
         failpoint::pause("raftBeforeFollowerSend").await;
-        Ok(Response::new(wire::put_append_result(result)))
+        let response = wire::put_append_result(result);
+        traffic.went(size(&response));
+        Ok(Response::new(response))
     }
 
     type StreamAppendStream =
@@ -114,10 +122,18 @@ impl peer_server::Peer for Handler {
         &self,
         request: Request<Streaming<proto::AppendRequest>>,
     ) -> Answer<Self::StreamAppendStream> {
+        let answers = self.traffic(&request);
+        let traffic = answers.clone();
         // A message that cannot be read ends the stream; the leader starts a new one.
-        let requests = request.into_inner().map(|request| match request {
-            Ok(request) => wire::get_append(request).map_err(Status::from),
-            Err(status) => Err(status),
+        let requests = request.into_inner().map(move |request| match request {
+            Ok(request) => {
+                traffic.came(size(&request));
+                wire::get_append(request).map_err(Status::from)
+            }
+            Err(status) => {
+                traffic.broke();
+                Err(status)
+            }
         });
         let requests = requests.take_while(|request| {
             if let Err(status) = request {
@@ -142,7 +158,9 @@ impl peer_server::Peer for Handler {
             if result.is_ok() {
                 node.contact.mark();
             }
-            Ok(wire::put_append_result(result))
+            let response = wire::put_append_result(result);
+            answers.went(size(&response));
+            Ok(response)
         });
         Ok(Response::new(Box::pin(
             responses.take_until(stop.cancelled_owned()),
@@ -165,7 +183,8 @@ impl peer_server::Peer for Handler {
         &self,
         request: Request<Streaming<proto::SnapshotMessage>>,
     ) -> Answer<proto::SnapshotResponse> {
-        let (vote, meta, staged) = self.receive(request.into_inner()).await?;
+        let traffic = self.traffic(&request);
+        let (vote, meta, staged) = self.receive(request.into_inner(), &traffic).await?;
         tracing::info!(last = ?meta.last_log_id, "received a snapshot");
         let snapshot = Snapshot {
             meta,
@@ -299,10 +318,18 @@ impl peer_server::Peer for Handler {
 }
 
 impl Handler {
+    fn traffic<T>(&self, request: &Request<T>) -> Traffic {
+        let named = named(request.metadata(), SOURCE_HEADER);
+        let status = self.node.status.borrow();
+        let member = named.filter(|member| status.members.contains_key(member));
+        Traffic::of(&self.node.peers.measures, member)
+    }
+
     /// Takes a whole transfer into a folder of its own. Whatever goes wrong, the folder goes with it.
     async fn receive(
         &self,
         mut messages: Streaming<proto::SnapshotMessage>,
+        traffic: &Traffic,
     ) -> Result<(Vote, SnapshotMeta, StagedDir), Status> {
         let Some(Message::Manifest(mut manifest)) =
             messages.message().await?.and_then(|first| first.message)
@@ -320,6 +347,7 @@ impl Handler {
             let Some(Message::Data(data)) = message.message else {
                 return Err(Status::invalid_argument("a snapshot has one manifest"));
             };
+            traffic.came(data.len() as u64);
             let write = move || incoming.write(&data).map(|()| incoming);
             incoming = blocking(write).await?;
         }

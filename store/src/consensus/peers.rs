@@ -18,6 +18,7 @@ use super::peer_server::message_bytes_max;
 use super::removal::says_removed;
 use super::types::RaftLogId;
 use super::{ConsensusConfig, PeerTls};
+use crate::metrics::PeerMeasures;
 
 /// Names the cluster that a call is for.
 pub(super) const CLUSTER_HEADER: &str = "x-keelson-cluster";
@@ -94,6 +95,7 @@ pub(super) struct Peers {
     matched: Mutex<HashMap<u64, (u64, u64)>>,
     /// Cancelled when a member says that this one was removed.
     removed: CancellationToken,
+    pub(super) measures: PeerMeasures,
 }
 
 impl Peers {
@@ -106,6 +108,7 @@ impl Peers {
             connections: Mutex::default(),
             matched: Mutex::default(),
             removed,
+            measures: config.measures.peers.clone(),
         }
     }
 

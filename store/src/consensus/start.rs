@@ -151,10 +151,12 @@ async fn prepare(config: &ConsensusConfig) -> Result<(openraft::Config, Log), St
     {
         return Err(StartError::NotAMember(config.member_id));
     }
-    let (dir, staging) = (config.dir.clone(), config.staging_dir.clone());
+    let mut options = log::Options::new(config.dir.clone());
+    options.measures = config.measures.log.clone();
+    let staging = config.staging_dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
         snapshot::clean_staging(&staging).map_err(StartError::Staging)?;
-        Ok::<_, StartError>(Log::open(log::Options::new(dir))?)
+        Ok::<_, StartError>(Log::open(options)?)
     });
     let log = opened
         .await

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use prost::Message;
 use proto_etcd::etcdserverpb::{
     InternalRaftRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseRevokeRequest,
@@ -45,7 +46,7 @@ pub struct Lessor {
 }
 
 /// What a lessor must know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LessorSettings {
     /// `--election-timeout`: nobody else leads before it has passed since this member last confirmed.
     pub election: Duration,
@@ -53,6 +54,8 @@ pub struct LessorSettings {
     pub timeout: Duration,
     /// How often what is left of a lease is kept in the log; none keeps nothing.
     pub checkpoint_every: Option<Duration>,
+    /// Counts the leases that are over.
+    pub expired: Counter,
 }
 
 impl Lessor {
@@ -286,6 +289,7 @@ impl Lessor {
         if !self.is_over(id) {
             return;
         }
+        self.settings.expired.inc();
         let request = InternalRaftRequest {
             // Whatever keys hang on it: nobody's right keeps a lease alive.
             header: Some(own_header()),

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::record::{Base, GroupBuilder, GroupHeader, Placed, SECTOR};
 use super::segment::{self, Header, NewSegment, Segment};
@@ -13,6 +14,7 @@ use super::writer::{Batch, Op};
 use crate::consensus::LogId;
 use crate::disk::{File, FileSystem, Lock};
 use crate::failpoint;
+use crate::metrics::LogMeasures;
 use crate::planted::{self, Fault};
 
 /// The files, owned by the thread.
@@ -32,6 +34,7 @@ pub(super) struct Disk {
     pub(super) base: Base,
     /// The greatest index on disk.
     pub(super) durable_upto: u64,
+    pub(super) measures: LogMeasures,
 }
 
 /// A group on disk.
@@ -75,11 +78,16 @@ impl Disk {
         let file = current.file.clone();
         let header = self.group_header(current.epoch, self.checksum, committed);
         let (bytes, checksum, placed) = group.finish(header, self.end);
+        let begun = Instant::now();
         file.write_all_at(&bytes, self.end)?;
+        self.measures.writes.since(begun);
         failpoint::hit("log::after_write")?;
+        let begun = Instant::now();
         if !planted::has(Fault::FsyncSkipped) {
             file.sync_data()?;
         }
+        self.measures.syncs.since(begun);
+        self.measures.wrote(bytes.len());
         let offset = self.end;
         self.end += bytes.len() as u64;
         self.checksum = checksum;
@@ -112,7 +120,10 @@ impl Disk {
             first_group: &bytes,
             bytes: self.segment_bytes,
         };
+        let begun = Instant::now();
         let segment = segment::create(&new)?;
+        self.measures.syncs.since(begun);
+        self.measures.wrote(bytes.len());
         let file = segment.file.clone();
         if let Some(old) = self.segments.back() {
             old.trim(self.end);

@@ -31,6 +31,7 @@ pub use self::writer::Writer;
 use self::writer::{Op, Pending};
 use crate::consensus::LogId;
 use crate::disk::{FileSystem, Real};
+use crate::metrics::LogMeasures;
 
 /// Told once whether the thing asked for is on disk.
 pub type Callback = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -60,6 +61,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of payload kept in memory, newest first. Older ones are read from disk.
     pub cache_bytes_max: usize,
+    /// Counts the writes.
+    pub measures: LogMeasures,
 }
 
 impl Options {
@@ -70,6 +73,7 @@ impl Options {
             dir,
             segment_bytes: 64 << 20,
             cache_bytes_max: 16 << 20,
+            measures: LogMeasures::default(),
         }
     }
 }

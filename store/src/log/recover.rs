@@ -333,6 +333,7 @@ impl Replay {
             checksum: last_group.previous,
             durable_upto: base.last.map_or(durable_upto, |last| last.index),
             base,
+            measures: options.measures.clone(),
         };
         // Being optional, it is not worth refusing over, but it must not point beyond the log.
         let last = disk.base.last.map(|last| last.index);

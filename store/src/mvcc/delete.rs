@@ -13,6 +13,7 @@ impl Writer<'_> {
         &mut self,
         request: &DeleteRangeRequest,
     ) -> Result<DeleteRangeResponse, Error> {
+        self.calls.deletes += 1;
         let range = KeyRange::new(&request.key, &request.range_end);
         let mut found: Vec<(Bytes, Live)> = Vec::new();
         self.walk(&range, self.revision(), &mut |key, live| {
@@ -42,6 +43,7 @@ impl Writer<'_> {
 
     /// Deletes `key` if it is there.
     pub fn delete_key(&mut self, key: &[u8]) {
+        self.calls.deletes += 1;
         if let Some(before) = self.live(key) {
             self.delete(Bytes::copy_from_slice(key), before);
         }

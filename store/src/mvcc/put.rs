@@ -37,6 +37,8 @@ impl Writer<'_> {
             Some(before) if request.ignore_lease => before.lease,
             _ => request.lease,
         };
+        self.calls.puts += 1;
+        self.calls.put_bytes += (request.key.len() + value.len()) as u64;
         let at = self.next_place();
         let after = Live {
             at,

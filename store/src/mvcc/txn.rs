@@ -91,6 +91,7 @@ impl Writer<'_> {
         for op in branch(request, path.succeeded) {
             let response = match &op.request {
                 Some(Request::RequestRange(range)) => {
+                    self.calls.ranges += 1;
                     let selected = range::select(range, self)?;
                     Some(Response::ResponseRange(range::respond(
                         range, selected, self,

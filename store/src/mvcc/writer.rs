@@ -10,6 +10,7 @@ use super::source::Stored;
 use super::{Base, Error, KeyRange, Live, Load, Revision, Source};
 use crate::engine::Reader;
 use crate::lease::Table;
+use crate::metrics::KvCalls;
 use crate::watch::ChangeKind;
 
 /// One change.
@@ -33,6 +34,7 @@ pub struct Writer<'a> {
     /// Keys changed so far; none where deleted.
     overlay: BTreeMap<Bytes, Option<Live>>,
     changes: Vec<Written>,
+    pub(super) calls: KvCalls,
 }
 
 impl<'a> Writer<'a> {
@@ -44,6 +46,7 @@ impl<'a> Writer<'a> {
             leases,
             overlay: BTreeMap::new(),
             changes: Vec::new(),
+            calls: KvCalls::default(),
         }
     }
 
@@ -52,9 +55,10 @@ impl<'a> Writer<'a> {
         self.base.revision + 1
     }
 
-    /// The changes, in order; empty if nothing changed, and then there is no new revision.
-    pub fn into_changes(self) -> Vec<Written> {
-        self.changes
+    /// The changes, in order; empty if nothing changed, and then there is no new revision. And what was
+    /// asked for.
+    pub fn into_changes(self) -> (Vec<Written>, KvCalls) {
+        (self.changes, self.calls)
     }
 
     /// The applied state underneath, without the changes.

@@ -204,6 +204,7 @@ impl Service for Cluster {
         self.0.require_admin(&Caller::of(&request)).await?;
         self.change(MembershipChange::Promote(request.into_inner().id))
             .await?;
+        self.0.metrics.promoted.inc();
         Ok(Response::new(MemberPromoteResponse {
             header: self.header(),
             members: self.list(),

@@ -17,7 +17,7 @@ use super::identity::Authenticator;
 use super::status::Error;
 use crate::apply::View;
 use crate::command::{self, ApplyError, Reply};
-use crate::consensus::{Consensus, Status};
+use crate::consensus::{Consensus, ReadError, Status};
 use crate::lease::expiry::Lessor;
 use crate::metrics::Metrics;
 use crate::{limits, read};
@@ -187,7 +187,12 @@ impl Context {
         match read::linearize(&*self.consensus, self.deadline()).await {
             Ok(_) => Ok(()),
             Err(error) => {
-                self.metrics.read_indexes_failed.inc();
+                match error {
+                    ReadError::Timeout => self.metrics.read_indexes_slow.inc(),
+                    ReadError::NoLeader | ReadError::Stopped => {
+                        self.metrics.read_indexes_failed.inc()
+                    }
+                };
                 Err(error.into())
             }
         }

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 
 use super::context::Context;
+use super::counted;
 use super::names::{AUTH, CLUSTER, ELECTION, KV, LEASE, LOCK, MAINTENANCE, WATCH};
 use super::status::Error;
 
@@ -138,29 +139,24 @@ pub(super) async fn gate(
         return next.run(request).await;
     };
     let started = Instant::now();
-    context.metrics.grpc_started(method);
-    let mut response = match admit(&context, method, request.headers()) {
+    let request = counted::request(&context.metrics, method, request);
+    let response = match admit(&context, method, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => Status::from(error).into_http(),
     };
     let took = started.elapsed();
-    // A refusal is in the headers; a stream's own end comes later and is not counted here.
-    let mut code = Code::Ok;
-    if let Some(status) = Status::from_header_map(response.headers()) {
-        code = status.code();
-        if let Some(status) = as_go_says(&status) {
-            code = status.code();
-            response = status.into_http();
-        }
-    }
-    if method.shape == Shape::Unary || code != Code::Ok {
-        context.metrics.grpc_handled(method, code, took);
-    }
+    // A refusal is in the headers; a stream's own end comes later.
+    let status = Status::from_header_map(response.headers());
+    let response = match status.as_ref().and_then(as_go_says) {
+        Some(status) => status.into_http(),
+        None => response,
+    };
     if method.shape == Shape::Unary && took > context.limits.slow_request {
+        let code = status.map_or(Code::Ok, |status| status.code());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(service = method.service, method = method.name, took_ms, code = ?code, "request stats");
     }
-    response
+    counted::response(&context.metrics, method, started, response)
 }
 
 /// The transport's words for a message that is too large, in those of the library that etcd uses:

@@ -15,7 +15,8 @@ use super::cluster;
 use super::context::Context;
 use super::kv::read_range;
 use super::status::Error;
-use crate::config::ETCD_VERSION;
+use crate::config::{self, ETCD_VERSION};
+use crate::metrics::CONTENT_TYPE;
 
 /// A member as `/members` tells it to one that joins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,10 +71,11 @@ pub fn metrics_routes(context: &Arc<Context>) -> Router {
         .with_state(context.clone())
 }
 
-/// `/version`.
+/// `/version` and `/debug/vars`.
 pub fn version_routes(context: &Arc<Context>) -> Router {
     Router::new()
         .route("/version", get(version))
+        .route("/debug/vars", get(vars))
         .with_state(context.clone())
 }
 
@@ -247,14 +249,18 @@ async fn version(State(context): State<Arc<Context>>) -> Response {
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
     let text = context.metrics.render(&context);
-    (
-        [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}
+
+/// What etcd has from Go's expvar, as far as it is not about Go's memory; without passwords.
+async fn vars() -> Response {
+    let args: Vec<String> = std::env::args().collect();
+    let vars = serde_json::json!({
+        "cmdline": config::redacted(&args),
+        "file_descriptor_limit": rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+    });
+    let json = "application/json; charset=utf-8";
+    ([(header::CONTENT_TYPE, json)], vars.to_string()).into_response()
 }
 
 async fn members(State(context): State<Arc<Context>>) -> Response {

@@ -122,7 +122,7 @@ pub(super) async fn read_range(
     identity: Option<Identity>,
     request: RangeRequest,
 ) -> Result<RangeResponse, Error> {
-    context.metrics.ranges.inc();
+    let started = Instant::now();
     let is_small = request.range_end.is_empty()
         || (1..=limits::RANGE_INLINE_KEYS_MAX).contains(&request.limit) && request.sort_order == 0;
     let read = move |view: &View| match &identity {
@@ -134,6 +134,7 @@ pub(super) async fn read_range(
     } else {
         context.off_reactor(read).await?
     };
+    context.metrics.range(started, result.is_ok());
     result.map_err(Error::from)
 }
 

@@ -57,7 +57,7 @@ impl Lease {
             .metrics
             .request("LeaseGrant", started, result.is_ok());
         let mut response = result?;
-        self.0.metrics.leases_granted.inc();
+        self.0.metrics.lease_granted(response.ttl);
         self.0.complete(&mut response.header);
         Ok(response)
     }

@@ -4,6 +4,7 @@
 //! Must never decide what the replicated state becomes: whatever depends on it is decided by apply.
 
 pub mod context;
+mod counted;
 pub mod services;
 pub mod status;
 
@@ -27,6 +28,7 @@ mod range_stream;
 mod snapshot;
 mod traced;
 mod watch;
+mod witness;
 
 pub use context::{Context, Ids, Limits, Parts};
 pub use http::{health_routes, metrics_routes, version_routes};

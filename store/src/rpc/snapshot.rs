@@ -32,9 +32,13 @@ pub(super) async fn stream(context: &Arc<Context>) -> Result<ReceiverStream<Mess
     let permit = context.snapshot_permit().await?;
     let (messages, received) = mpsc::channel(CHUNKS_WAITING);
     let view = context.view.clone();
+    let times = context.metrics.measures.state.snapshots.clone();
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        if let Err(error) = send(&view, &messages) {
+        let begun = Instant::now();
+        let sent = send(&view, &messages);
+        times.since(begun);
+        if let Err(error) = sent {
             let report = base::report(&error).to_string();
             tracing::warn!(error = report, "failed to send the database snapshot");
             // The client may be the reason, and gone.

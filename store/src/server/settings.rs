@@ -13,6 +13,7 @@ use crate::consensus::{ConsensusConfig, PeerTls};
 use crate::data_dir::{DataDir, Identity};
 use crate::lease::expiry::LessorSettings;
 use crate::limits;
+use crate::metrics::Measures;
 use crate::rpc::{Authenticator, Limits};
 use crate::tls::{self, ClientTls, ServerTls};
 use crate::traces;
@@ -21,6 +22,7 @@ use crate::traces;
 pub(super) async fn open_machine(
     config: &Config,
     dir: &DataDir,
+    measures: &Measures,
 ) -> Result<(Machine, View), StartError> {
     let state = dir.state();
     let path = state.clone();
@@ -28,6 +30,7 @@ pub(super) async fn open_machine(
     let options = MachineOptions {
         quota_bytes: quota,
         token_ttl: config.auth_token_ttl,
+        measures: measures.state.clone(),
         ..MachineOptions::default()
     };
     let opened = tokio::task::spawn_blocking(move || Machine::open(&state, options)).await;
@@ -62,16 +65,18 @@ pub(super) fn consensus_config(
         strict_reconfig_check: config.strict_reconfig_check,
         learners_max: config.max_learners,
         pre_vote: config.pre_vote,
+        measures: Measures::default(),
     }
 }
 
 /// The clocks of leases.
-pub(super) fn lessor_settings(config: &Config) -> LessorSettings {
+pub(super) fn lessor_settings(config: &Config, measures: &Measures) -> LessorSettings {
     let is_checkpointed = config.gates.lease_checkpoint;
     LessorSettings {
         election: Duration::from_millis(config.election_ms),
         timeout: config.request_timeout(),
         checkpoint_every: is_checkpointed.then_some(config.lease_checkpoint_interval),
+        expired: measures.leases_expired.clone(),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::consensus::{self, Consensus, Fatal, RaftConsensus, Status};
 use crate::data_dir::{DataDir, Identity};
 use crate::lease::expiry::Lessor;
 use crate::limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Measures, Metrics};
 use crate::rpc::{self, Context, Ids, Parts};
 use crate::tls::ServerTls;
 use crate::traces;
@@ -162,21 +162,22 @@ impl Store {
         if dir.identity().is_none() {
             dir.set_identity(identity.clone())?;
         }
-        let (mut machine, view) = open_machine(&config, &dir).await?;
-        let lessor = Lessor::new(view.clone(), lessor_settings(&config));
+        let measures = Measures::default();
+        let (mut machine, view) = open_machine(&config, &dir, &measures).await?;
+        let lessor = Lessor::new(view.clone(), lessor_settings(&config, &measures));
         let core = Tasks::new("store core");
-        let settings = if config.force_new_cluster {
+        let mut settings = if config.force_new_cluster {
             recover::force_alone(&config, &mut dir, &mut identity, &mut machine, peer_client)
                 .await?
         } else {
             consensus_config(&config, &dir, &identity, peer_client)
         };
+        settings.measures.clone_from(&measures);
         let raft = consensus::start(settings, Box::new(machine), &core)
             .await
             .map_err(StartError::Consensus)?;
         let hashes = Hashes::new(view.clone());
         let consensus = attach(&raft, &lessor, &hashes, &view);
-        let tasks = Tasks::new("store");
         let (clients, peers) = (
             Connections::new("client connections"),
             Connections::new("peer connections"),
@@ -186,7 +187,7 @@ impl Store {
             consensus,
             view,
             lessor: lessor.clone(),
-            metrics: Arc::new(Metrics::new(config.metrics)),
+            metrics: Arc::new(Metrics::new(config.metrics, measures)),
             ids: ids(&identity),
             limits: rpc_limits(&config),
             auth,
@@ -212,7 +213,7 @@ impl Store {
             ready,
             clients,
             peers,
-            tasks,
+            tasks: Tasks::new("store"),
             core,
         })
     }

@@ -41,6 +41,10 @@ async fn probes_are_answered_as_etcd_answers_them() {
     for (path, body) in cases {
         assert_eq!(get(&endpoint, path).await, (200, body.to_owned()), "{path}");
     }
+    let (status, vars) = get(&endpoint, "/debug/vars").await;
+    let vars: serde_json::Value = serde_json::from_str(&vars).unwrap();
+    assert!(status == 200 && vars["cmdline"].is_array(), "{vars}");
+    assert!(vars["file_descriptor_limit"].is_number(), "{vars}");
     assert_eq!(get(&endpoint, "/nothing").await.0, 404);
 }
 

@@ -17,6 +17,7 @@ mod harness;
 mod http;
 mod lease;
 mod load;
+mod metrics;
 mod migrate;
 mod one_member;
 mod pings;

@@ -146,6 +146,12 @@ async fn walk(seed: u64, name: &str, theirs: &Channel, ours: &Channel) -> usize 
         }
         let step = draw.step();
         let (mut wanted, told) = tokio::join!(ask(theirs, step.clone()), ask(ours, step.clone()));
+        // Some requests end a real etcd: the first one is the news.
+        let is_gone = [&wanted, &told].map(|told| told.starts_with("Unavailable"));
+        assert!(
+            is_gone == [false, false],
+            "{name} and ours, seed {seed}: ended (theirs, ours) {is_gone:?} by request {nth} or before: {step:?}"
+        );
         let is_txn = matches!(step, Step::Txn(_));
         if is_txn && !draw.is_newest && is_refusal(&wanted) && is_refusal(&told) {
             wanted.clone_from(&told);
