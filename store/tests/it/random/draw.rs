@@ -215,7 +215,13 @@ impl Draw {
             0..28 => Step::Put(self.put()),
             28..52 => Step::Range(self.range()),
             52..60 => Step::Delete(self.delete()),
-            60..84 => Step::Txn(self.txn(0)),
+            60..84 => {
+                let mut txn = self.txn(0);
+                if has_delete(&txn) {
+                    name_all(&mut txn);
+                }
+                Step::Txn(txn)
+            }
             84..87 => Step::Compact(CompactionRequest {
                 revision: self.pick(&[
                     -1,
@@ -252,6 +258,34 @@ impl Draw {
             prev_kv: self.one_in(2),
             fragment: self.one_in(3),
             ..WatchCreateRequest::default()
+        }
+    }
+}
+
+/// All operations of a transaction, but not those of nested ones.
+fn ops_of(txn: &TxnRequest) -> impl Iterator<Item = &Request> {
+    let ops = txn.success.iter().chain(&txn.failure);
+    ops.filter_map(|op| op.request.as_ref())
+}
+
+fn has_delete(txn: &TxnRequest) -> bool {
+    ops_of(txn).any(|request| match request {
+        Request::RequestDeleteRange(_) => true,
+        Request::RequestTxn(inner) => has_delete(inner),
+        Request::RequestPut(_) | Request::RequestRange(_) => false,
+    })
+}
+
+/// Has every put bring its value and its lease. A real etcd looks for what a put leaves to be as it is
+/// before the first operation: if another operation deletes the key, it ends by a panic.
+fn name_all(txn: &mut TxnRequest) {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match &mut op.request {
+            Some(Request::RequestPut(put)) => {
+                (put.ignore_value, put.ignore_lease) = (false, false);
+            }
+            Some(Request::RequestTxn(inner)) => name_all(inner),
+            Some(Request::RequestRange(_) | Request::RequestDeleteRange(_)) | None => {}
         }
     }
 }
