@@ -76,9 +76,15 @@ pub(crate) struct Applied {
     pub(crate) success: &'static str,
 }
 
-type Appliances = Family<Applied, Histogram, fn() -> Histogram>;
+type Applies = Family<Applied, Histogram, fn() -> Histogram>;
 
-fn appliance() -> Histogram {
+/// A label's word.
+pub(super) fn word(is_success: bool) -> &'static str {
+    if is_success { "true" } else { "false" }
+}
+
+/// For what mostly takes less than a millisecond: from 100 µs on, in seconds.
+pub(super) fn short_times() -> Histogram {
     Histogram::new(exponential_buckets(0.000_1, 2.0, 20))
 }
 
@@ -91,7 +97,7 @@ pub struct StateMeasures {
     pub(crate) snapshots: Times,
     pub(crate) hashes: Times,
     pub(crate) hashes_at: Times,
-    pub(super) applied: Appliances,
+    pub(super) applied: Applies,
     pub(super) slow: Counter,
     pub(crate) ranges: Counter,
     pub(super) puts: Counter,
@@ -114,7 +120,7 @@ impl Default for StateMeasures {
             snapshots: Times::new(0.01, 17),
             hashes: Times::new(0.01, 15),
             hashes_at: Times::new(0.01, 15),
-            applied: Family::new_with_constructor(appliance),
+            applied: Family::new_with_constructor(short_times),
             slow: Counter::default(),
             ranges: Counter::default(),
             puts: Counter::default(),
@@ -147,10 +153,10 @@ pub struct KvCalls {
 }
 
 /// Something is under way until this is dropped.
-pub(crate) struct UnderWay<'a>(&'a Gauge);
+pub struct UnderWay<'a>(&'a Gauge);
 
 impl<'a> UnderWay<'a> {
-    fn begin(gauge: &'a Gauge) -> Self {
+    pub(super) fn begin(gauge: &'a Gauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
@@ -212,7 +218,7 @@ impl StateMeasures {
         let labels = Applied {
             version: "v3",
             op,
-            success: if is_success { "true" } else { "false" },
+            success: word(is_success),
         };
         self.applied
             .get_or_create(&labels)

@@ -22,7 +22,10 @@ use tonic::Code;
 
 use self::grpc::Calls;
 pub(crate) use self::grpc::{ClientVersion, Messages, code_name};
-pub use self::measures::{KvCalls, LogMeasures, Measures, PeerMeasures, StateMeasures, Times};
+pub use self::measures::{
+    KvCalls, LogMeasures, Measures, PeerMeasures, StateMeasures, Times, UnderWay,
+};
+use self::measures::{short_times, word};
 pub(crate) use self::text::CONTENT_TYPE;
 use crate::config::MetricsDetail;
 use crate::rpc::{Context, Method};
@@ -73,25 +76,8 @@ pub struct Metrics {
     lease_ttls: Histogram,
 }
 
-/// A proposal on its way; counted as pending until it is dropped.
-pub struct Pending<'a>(&'a Gauge);
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 14))
-}
-
-fn range_seconds() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_1, 2.0, 20))
-}
-
-fn word(is_success: bool) -> &'static str {
-    if is_success { "true" } else { "false" }
 }
 
 impl Metrics {
@@ -101,7 +87,7 @@ impl Metrics {
             registry: Registry::default(),
             calls: Calls::new(detail),
             requests: Family::new_with_constructor(seconds),
-            range_times: Family::new_with_constructor(range_seconds),
+            range_times: Family::new_with_constructor(short_times),
             proposals_pending: Gauge::default(),
             measures,
             proposals_failed: Counter::default(),
@@ -253,9 +239,8 @@ impl Metrics {
     }
 
     /// Counts a proposal as pending until the guard is dropped.
-    pub fn pending_proposal(&self) -> Pending<'_> {
-        self.proposals_pending.inc();
-        Pending(&self.proposals_pending)
+    pub fn pending_proposal(&self) -> UnderWay<'_> {
+        UnderWay::begin(&self.proposals_pending)
     }
 
     /// Everything in the format of [`CONTENT_TYPE`]: what was counted, and what the member is at this
