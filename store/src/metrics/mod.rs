@@ -26,6 +26,7 @@ pub use self::measures::{
     KvCalls, LogMeasures, Measures, PeerMeasures, StateMeasures, Times, UnderWay,
 };
 use self::measures::{short_times, word};
+use self::names::all;
 pub(crate) use self::text::CONTENT_TYPE;
 use crate::config::MetricsDetail;
 use crate::rpc::{Context, Method};
@@ -121,72 +122,72 @@ impl Metrics {
 
     fn register_counts(&mut self) {
         let r = &mut self.registry;
-        let gauges = [
-            (
-                "etcd_server_proposals_pending",
-                "Proposals under way",
-                &self.proposals_pending,
-            ),
-            (
-                "etcd_server_health_success",
-                "Good answers of /health",
-                &self.health_success,
-            ),
-            (
-                "etcd_server_health_failures",
-                "Bad answers of /health",
-                &self.health_failures,
-            ),
-            (
-                "etcd_server_learner_promote_successes",
-                "Learners promoted by way of this member",
-                &self.promoted,
-            ),
-        ];
-        for (name, help, gauge) in gauges {
-            r.register(name, help, gauge.clone());
-        }
+        all(
+            r,
+            [
+                (
+                    "etcd_server_proposals_pending",
+                    "Proposals under way",
+                    &self.proposals_pending,
+                ),
+                (
+                    "etcd_server_health_success",
+                    "Good answers of /health",
+                    &self.health_success,
+                ),
+                (
+                    "etcd_server_health_failures",
+                    "Bad answers of /health",
+                    &self.health_failures,
+                ),
+                (
+                    "etcd_server_learner_promote_successes",
+                    "Learners promoted by way of this member",
+                    &self.promoted,
+                ),
+            ],
+        );
         // The library appends `_total` to the names of counters.
-        let counters = [
-            (
-                "etcd_server_proposals_failed",
-                "Proposals without a known outcome",
-                &self.proposals_failed,
-            ),
-            (
-                "etcd_server_read_indexes_failed",
-                "Linearizable reads without a read index",
-                &self.read_indexes_failed,
-            ),
-            (
-                "etcd_server_slow_read_indexes",
-                "Linearizable reads that got no read index in time",
-                &self.read_indexes_slow,
-            ),
-            (
-                "etcd_server_leader_changes_seen",
-                "Leaders seen",
-                &self.leader_changes,
-            ),
-            (
-                "etcd_debugging_lease_granted",
-                "Leases granted by way of this member",
-                &self.leases_granted,
-            ),
-            (
-                "etcd_debugging_lease_revoked",
-                "Leases revoked by way of this member",
-                &self.leases_revoked,
-            ),
-            (
-                "etcd_debugging_lease_renewed",
-                "Leases renewed by way of this member",
-                &self.leases_renewed,
-            ),
-        ];
-        for (name, help, counter) in counters {
-            r.register(name, help, counter.clone());
-        }
+        all(
+            r,
+            [
+                (
+                    "etcd_server_proposals_failed",
+                    "Proposals without a known outcome",
+                    &self.proposals_failed,
+                ),
+                (
+                    "etcd_server_read_indexes_failed",
+                    "Linearizable reads without a read index",
+                    &self.read_indexes_failed,
+                ),
+                (
+                    "etcd_server_slow_read_indexes",
+                    "Linearizable reads that got no read index in time",
+                    &self.read_indexes_slow,
+                ),
+                (
+                    "etcd_server_leader_changes_seen",
+                    "Leaders seen",
+                    &self.leader_changes,
+                ),
+                (
+                    "etcd_debugging_lease_granted",
+                    "Leases granted by way of this member",
+                    &self.leases_granted,
+                ),
+                (
+                    "etcd_debugging_lease_revoked",
+                    "Leases revoked by way of this member",
+                    &self.leases_revoked,
+                ),
+                (
+                    "etcd_debugging_lease_renewed",
+                    "Leases renewed by way of this member",
+                    &self.leases_renewed,
+                ),
+            ],
+        );
     }
 
     /// Counts a call's begin.
