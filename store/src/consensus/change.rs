@@ -11,7 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::time::{timeout, timeout_at};
 
-use super::membership::{Progress, View, member_list};
+use super::membership::{self, Progress, View, member_list};
 use super::node::{Leader, Node};
 use super::peer_proto as proto;
 use super::propose::{was_not_sent, write_error};
@@ -46,6 +46,7 @@ impl Node {
                 .as_ref()
                 .and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
             acked.is_some_and(|acked| acked.elapsed() <= HEALTH_INTERVAL)
+                && self.peers.is_reached(id)
         };
         let progress = |(id, _): (&u64, &Member)| {
             (
@@ -72,6 +73,8 @@ impl Node {
         change: MembershipChange,
         deadline: Instant,
     ) -> Result<Vec<Member>, MembershipError> {
+        let needs_healthy = self.config.strict_reconfig_check
+            && membership::needs_healthy_members(&change, self.config.member_id);
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
         loop {
             let tried = match self.leader() {
@@ -80,7 +83,11 @@ impl Node {
                 Leader::Unknown => Err(ProposeError::NoLeader.into()),
             };
             match tried {
-                Err(MembershipError::Propose(ProposeError::NoLeader)) => {}
+                Err(MembershipError::Propose(ProposeError::NoLeader)) => {
+                    if needs_healthy && self.lacks_quorum() {
+                        return Err(MembershipError::Unhealthy);
+                    }
+                }
                 done => return done,
             }
             tokio::select! { biased;
@@ -89,6 +96,13 @@ impl Node {
                 () = tokio::time::sleep(backoff.next_wait()) => {}
             }
         }
+    }
+
+    /// True if nobody has led for longer than an election takes: too few members are up.
+    fn lacks_quorum(&self) -> bool {
+        let election = Duration::from_millis(self.config.election_ms);
+        let since = self.status.borrow().leaderless_since;
+        since.is_some_and(|since| since.elapsed() > election)
     }
 
     /// Changes the membership if this member leads.

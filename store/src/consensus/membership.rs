@@ -72,6 +72,17 @@ pub(super) fn record(member: &Member) -> Member {
     }
 }
 
+/// Whether the member `this`, asked for `change`, has to know of healthy members first, as etcd's check asks
+/// of whichever member is asked: one that sees no quorum refuses at once.
+pub(super) fn needs_healthy_members(change: &MembershipChange, this: u64) -> bool {
+    match change {
+        MembershipChange::Add(_) => true,
+        // Another one that seems down is no part of the quorum: its removal waits for a leader.
+        MembershipChange::Remove(id) => *id == this,
+        MembershipChange::Promote(_) | MembershipChange::Update { .. } => false,
+    }
+}
+
 /// What the leader knows of a peer's progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {

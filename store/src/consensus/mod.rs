@@ -99,6 +99,8 @@ pub struct Status {
     pub term: u64,
     /// The leader it follows, if any. On a leader cut off from its quorum: none.
     pub leader: Option<u64>,
+    /// Since when there is none.
+    pub leaderless_since: Option<Instant>,
     /// The last entry in its log.
     pub last_index: u64,
     /// The last entry that it knows to be committed.

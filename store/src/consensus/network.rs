@@ -92,16 +92,20 @@ impl Network {
     fn failed(&self, status: &Status) -> RPCError<TypeConfig> {
         self.peers.rotate(self.target, self.lane);
         self.peers.heed(status);
-        let measures = &self.peers.measures;
-        measures.failed_to_send(self.target);
-        if self.lane == Lane::Heartbeat {
-            measures.heartbeat_failures.inc();
-        }
+        self.count_failure();
         match status.code() {
             tonic::Code::Unavailable | tonic::Code::FailedPrecondition => {
                 Unreachable::new(status).into()
             }
             _ => NetworkError::new(status).into(),
+        }
+    }
+
+    fn count_failure(&self) {
+        let measures = &self.peers.measures;
+        measures.failed_to_send(self.target);
+        if self.lane == Lane::Heartbeat {
+            measures.heartbeat_failures.inc();
         }
     }
 
@@ -136,11 +140,28 @@ impl Network {
         option: &RPCOption,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
     ) -> Rpc<T> {
+        let unanswered = Unanswered(self);
         match tokio::time::timeout(option.hard_ttl(), call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(self.failed(&status)),
+            Ok(answer) => {
+                std::mem::forget(unanswered);
+                if self.lane == Lane::Heartbeat {
+                    self.peers.note_reached(self.target, answer.is_ok());
+                }
+                let answer = answer.map_err(|status| self.failed(&status))?;
+                Ok(answer.into_inner())
+            }
             Err(_) => Err(NetworkError::from_string("the peer did not answer in time").into()),
         }
+    }
+}
+
+/// A call without an answer yet. Dropped, it counts as failed: openraft too gives up a call that takes
+/// too long.
+struct Unanswered<'a>(&'a Network);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.count_failure();
     }
 }
 

@@ -150,10 +150,19 @@ impl Node {
         let metrics = metrics.borrow_watched();
         let count = |index: Option<u64>| index.map_or(0, |index| index + 1);
         let applied = self.applied.index();
+        let leaderless_since = match leader {
+            Some(_) => None,
+            None => self
+                .status
+                .borrow()
+                .leaderless_since
+                .or(Some(Instant::now())),
+        };
         Status {
             member_id: self.config.member_id,
             term: metrics.current_term,
             leader,
+            leaderless_since,
             last_index: count(metrics.last_log_index).max(applied),
             // What is applied is committed, also right after a start, when openraft does not know it yet.
             committed: count(metrics.local_committed.map(|log_id| log_id.index)).max(applied),

@@ -2,7 +2,7 @@
 //! append or a snapshot. They are made when first needed and again after they broke. Every call names
 //! the cluster and the member it means; the other side refuses what is not for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -93,6 +93,8 @@ pub(super) struct Peers {
     connections: Mutex<HashMap<(u64, Lane), Connection>>,
     /// What each member has said to have of this leader's log: the term and the last index.
     matched: Mutex<HashMap<u64, (u64, u64)>>,
+    /// Members that this leader's last heartbeat did not reach, until one does.
+    unreached: Mutex<HashSet<u64>>,
     /// Cancelled when a member says that this one was removed.
     removed: CancellationToken,
     pub(super) measures: PeerMeasures,
@@ -107,6 +109,7 @@ impl Peers {
             message_bytes_max: message_bytes_max(config.max_request_bytes),
             connections: Mutex::default(),
             matched: Mutex::default(),
+            unreached: Mutex::default(),
             removed,
             measures: config.measures.peers.clone(),
         }
@@ -146,9 +149,25 @@ impl Peers {
     /// Drops the connections to members that have left.
     pub(super) fn retain(&self, is_member: impl Fn(u64) -> bool) {
         self.matched.lock().retain(|target, _| is_member(*target));
+        self.unreached.lock().retain(|target| is_member(*target));
         self.connections
             .lock()
             .retain(|(target, _), _| is_member(*target));
+    }
+
+    /// Notes whether a heartbeat has reached `target`. One that is merely late says nothing.
+    pub(super) fn note_reached(&self, target: u64, is_reached: bool) {
+        let mut unreached = self.unreached.lock();
+        match is_reached {
+            true => unreached.remove(&target),
+            false => unreached.insert(target),
+        };
+    }
+
+    /// False where nothing takes the heartbeats of this leader: long before a member has been silent for
+    /// long, its process may be gone.
+    pub(super) fn is_reached(&self, target: u64) -> bool {
+        !self.unreached.lock().contains(&target)
     }
 
     /// Notes what `target` has said to have.

@@ -1,10 +1,9 @@
 //! Tells streams that asked for a leader when there has been none for three election timeouts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::Status;
@@ -20,10 +19,11 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut seen = None;
-    let mut since = None;
     loop {
-        let leader = statuses.borrow_and_update().leader;
-        since = leaderless_since(since, leader, Instant::now());
+        let (leader, since) = {
+            let status = statuses.borrow_and_update();
+            (status.leader, status.leaderless_since)
+        };
         if leader.is_some() {
             if leader != seen {
                 metrics.leader_changes.inc();
@@ -37,35 +37,10 @@ pub(super) async fn run(
         tokio::select! { biased;
             () = stop.cancelled() => return,
             changed = statuses.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep_until(end), if is_waiting => {
+            () = tokio::time::sleep_until(end.into()), if is_waiting => {
                 tracing::warn!("no leader for three election timeouts: ending streams that need one");
                 lost.send_replace(true);
             }
         }
-    }
-}
-
-/// Since when nobody leads, if nobody does: what was known before, and who leads now.
-fn leaderless_since(before: Option<Instant>, leader: Option<u64>, now: Instant) -> Option<Instant> {
-    match leader {
-        Some(_) => None,
-        None => before.or(Some(now)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_without_a_leader_begins_with_its_loss() {
-        let start = Instant::now();
-        let after = |seconds| start + Duration::from_secs(seconds);
-        let led = leaderless_since(None, Some(1), start);
-        assert_eq!(led, None);
-        let lost = leaderless_since(led, None, after(100));
-        assert_eq!(lost, Some(after(100)));
-        assert_eq!(leaderless_since(lost, None, after(101)), Some(after(100)));
-        assert_eq!(leaderless_since(lost, Some(2), after(102)), None);
     }
 }
