@@ -68,9 +68,10 @@ pub(super) struct Cluster {
 }
 
 impl Place {
-    async fn new(name: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+    fn new(name: &str) -> Self {
+        // Not one that another test's connection may take before the member listens.
+        let port = base::ports::free_one().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let peer_urls = vec![format!("http://{address}")];
         let id = membership::member_id(&peer_urls, "test", None);
         let member = Member {
@@ -156,7 +157,7 @@ impl Cluster {
     pub(super) async fn new(count: usize, tune: fn(&mut ConsensusConfig)) -> Self {
         let mut places = Vec::new();
         for nth in 0..count {
-            places.push(Place::new(&format!("m{nth}")).await);
+            places.push(Place::new(&format!("m{nth}")));
         }
         let first: Vec<Member> = places.iter().map(|place| place.member.clone()).collect();
         let ids: Vec<u64> = first.iter().map(|member| member.id).collect();
@@ -173,8 +174,8 @@ impl Cluster {
     }
 
     /// A place for one more member, which is not started.
-    pub(super) async fn add_place(&mut self) -> Member {
-        let place = Place::new(&format!("m{}", self.places.len())).await;
+    pub(super) fn add_place(&mut self) -> Member {
+        let place = Place::new(&format!("m{}", self.places.len()));
         let member = place.member.clone();
         self.places.push(place);
         member

@@ -15,7 +15,7 @@ async fn members_join_and_leave() {
         cluster.set(0, &format!("k{nth}"), "v").await.unwrap();
     }
     // A single member grows although the new one has not started, and goes on taking commands.
-    let second = cluster.add_place().await;
+    let second = cluster.add_place();
     let first = cluster.places[0].get().consensus.clone();
     let members = first
         .change_membership(MembershipChange::Add(second.clone()), soon())
@@ -32,7 +32,7 @@ async fn members_join_and_leave() {
     // A learner joins, is promoted through a follower, and counts.
     let third = Member {
         is_learner: true,
-        ..cluster.add_place().await
+        ..cluster.add_place()
     };
     first
         .change_membership(MembershipChange::Add(third.clone()), soon())
@@ -230,6 +230,8 @@ async fn without_a_quorum_a_change_that_needs_one_is_refused_at_once() {
             );
         }
         // A member that is down may go, once somebody leads.
+        let status = || consensus.status();
+        eventually("nobody leads", || status().leader.is_none().then_some(())).await;
         let other = cluster.places[(left + 1) % 3].member.id;
         let deadline = Instant::now() + Duration::from_millis(300);
         assert_eq!(
