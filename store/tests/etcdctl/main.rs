@@ -36,10 +36,20 @@ const NOTHING: Duration = Duration::from_secs(2);
 const UNLIKE: Duration = Duration::from_secs(10);
 
 /// Commands that a 3.5 answers as 3.7, which is the one to be like, no longer does, and how.
-const OLDER: [(&str, &str); 1] = [(
-    "auth status",
-    "it wants to know who asks, once there are users",
-)];
+const OLDER: [(&str, &str); 6] = [
+    ("auth status", "wants a name, once there are users"),
+    ("--user=alice:secret auth status", "only for root"),
+    ("--user=alice:secret endpoint status", "only for root"),
+    ("--user=alice:secret defrag", "refused in other words"),
+    (
+        "--user=alice:secret snapshot save",
+        "refused in other words",
+    ),
+    (
+        "defrag --cluster",
+        "a member may not know a token yet that another one gave out",
+    ),
+];
 
 /// One side.
 struct Side {
