@@ -150,14 +150,8 @@ impl Node {
         let metrics = metrics.borrow_watched();
         let count = |index: Option<u64>| index.map_or(0, |index| index + 1);
         let applied = self.applied.index();
-        let leaderless_since = match leader {
-            Some(_) => None,
-            None => self
-                .status
-                .borrow()
-                .leaderless_since
-                .or(Some(Instant::now())),
-        };
+        let before = self.status.borrow().leaderless_since;
+        let leaderless_since = leaderless_since(before, leader, Instant::now());
         Status {
             member_id: self.config.member_id,
             term: metrics.current_term,
@@ -227,6 +221,14 @@ impl Node {
     pub(super) fn timeout_ms(deadline: Instant) -> u64 {
         let left = deadline.saturating_duration_since(Instant::now());
         u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Since when nobody leads, if nobody does: what was known before, and who leads now.
+fn leaderless_since(before: Option<Instant>, leader: Option<u64>, now: Instant) -> Option<Instant> {
+    match leader {
+        Some(_) => None,
+        None => before.or(Some(now)),
     }
 }
 
@@ -351,5 +353,22 @@ impl Consensus for RaftConsensus {
 
     async fn transfer_leader(&self, to: u64, deadline: Instant) -> Result<(), ReadError> {
         self.node.transfer_leader(to, deadline).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_without_a_leader_begins_with_its_loss() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let led = leaderless_since(None, Some(1), start);
+        assert_eq!(led, None);
+        let lost = leaderless_since(led, None, after(100));
+        assert_eq!(lost, Some(after(100)));
+        assert_eq!(leaderless_since(lost, None, after(101)), Some(after(100)));
+        assert_eq!(leaderless_since(lost, Some(2), after(102)), None);
     }
 }
